@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Log lines: see base/log.h. Set up before threads start, then read only. */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+static const char *log_name = "tpd";
+static TpdLogLevel log_level = TPD_LOG_INFO;
+static gboolean log_syslog;
+static int log_fd = -1;
+
+void
+tpd_log_init (const char *name, TpdLogLevel level)
+{
+  log_name = name;
+  log_level = level;
+}
+
+void
+tpd_log_to_syslog (void)
+{
+  openlog (log_name, LOG_PID, LOG_DAEMON);
+  log_syslog = TRUE;
+}
+
+void
+tpd_log_to_file (int fd)
+{
+  log_fd = fd;
+}
+
+static void
+write_line (int fd, const char *line)
+{
+  gsize len = strlen (line), done = 0;
+
+  while (done < len)
+    {
+      gssize n = write (fd, line + done, len - done);
+      if (n <= 0)
+        return;
+      done += (gsize) n;
+    }
+}
+
+void
+tpd_log (TpdLogLevel level, const char *format, ...)
+{
+  static const int priorities[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+  static const char *const words[] = { "error: ", "warning: ", "", "debug: " };
+  g_autofree char *text = NULL, *shown = NULL;
+  va_list args;
+
+  if (level > log_level)
+    return;
+  va_start (args, format);
+  text = g_strdup_vprintf (format, args);
+  va_end (args);
+  shown = tpd_display (text);
+  if (log_fd >= 0)
+    {
+      g_autoptr (GDateTime) now = g_date_time_new_now_utc ();
+      g_autofree char *stamp = g_date_time_format (now, "%Y-%m-%dT%H:%M:%SZ");
+      g_autofree char *line = g_strdup_printf ("%s %s%s\n", stamp, words[level], shown);
+      write_line (log_fd, line);
+    }
+  if (log_syslog)
+    {
+      syslog (priorities[level], "%s%s", words[level], shown);
+      return;
+    }
+  g_autofree char *line = g_strdup_printf ("%s: %s%s\n", log_name, words[level], shown);
+  write_line (STDERR_FILENO, line);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Messages for people: one line each, to stderr in the foreground and to
+ * syslog in a daemon. Control characters in the text are escaped, so a file
+ * name cannot forge a line. Never pass a secret.
+ */
+#pragma once
+
+#include <glib.h>
+
+typedef enum {
+  TPD_LOG_ERROR,
+  TPD_LOG_WARNING,
+  TPD_LOG_INFO,
+  TPD_LOG_DEBUG,
+} TpdLogLevel;
+
+/* `name` (static string) prefixes each line; messages above `level` are dropped. */
+void tpd_log_init (const char *name, TpdLogLevel level);
+void tpd_log_to_syslog (void);
+/* Also appends each line, with a time stamp, to the file `fd` (kept open). */
+void tpd_log_to_file (int fd);
+
+void tpd_log (TpdLogLevel level, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+#define tpd_error(...) tpd_log (TPD_LOG_ERROR, __VA_ARGS__)
+#define tpd_warning(...) tpd_log (TPD_LOG_WARNING, __VA_ARGS__)
+#define tpd_info(...) tpd_log (TPD_LOG_INFO, __VA_ARGS__)
+#define tpd_debug(...) tpd_log (TPD_LOG_DEBUG, __VA_ARGS__)

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Base64, GUIDs, hex and display text: see base/text.h. */
+#include "base/text.h"
+
+#include <string.h>
+
+static int
+base64_value (char c)
+{
+  if (c >= 'A' && c <= 'Z')
+    return c - 'A';
+  if (c >= 'a' && c <= 'z')
+    return c - 'a' + 26;
+  if (c >= '0' && c <= '9')
+    return c - '0' + 52;
+  if (c == '+')
+    return 62;
+  if (c == '/')
+    return 63;
+  return -1;
+}
+
+guint8 *
+tpd_base64_decode (const char *text, gsize text_len, gsize max, gsize *out_len)
+{
+  g_autofree guint8 *out = NULL;
+  gsize n = 0, digits = 0, pads = 0;
+  guint32 group = 0;
+
+  if (text_len / 4 > G_MAXSIZE / 3 - 1)
+    return NULL;
+  out = g_try_malloc (MIN (text_len / 4 * 3 + 3, max) + 1);
+  if (out == NULL)
+    return NULL;
+  for (gsize i = 0; i < text_len; i++)
+    {
+      char c = text[i];
+      int value;
+
+      if (c == ' ' || c == '\t' || c == '\r' || c == '\n')
+        continue;
+      if (c == '=')
+        {
+          pads++;
+          continue;
+        }
+      value = base64_value (c);
+      if (value < 0 || pads > 0)
+        return NULL;
+      group = group << 6 | (guint32) value;
+      digits++;
+      if (digits % 4 == 0)
+        {
+          if (max - n < 3)
+            return NULL;
+          out[n++] = (guint8) (group >> 16);
+          out[n++] = (guint8) (group >> 8);
+          out[n++] = (guint8) group;
+          group = 0;
+        }
+    }
+  if (pads > 2 || (digits + pads) % 4 != 0 || digits % 4 == 1)
+    return NULL;
+  if (digits % 4 == 2)
+    {
+      if ((group & 0xf) != 0 || max - n < 1)
+        return NULL;
+      out[n++] = (guint8) (group >> 4);
+    }
+  else if (digits % 4 == 3)
+    {
+      if ((group & 0x3) != 0 || max - n < 2)
+        return NULL;
+      out[n++] = (guint8) (group >> 10);
+      out[n++] = (guint8) (group >> 2);
+    }
+  *out_len = n;
+  return g_steal_pointer (&out);
+}
+
+gboolean
+tpd_guid_parse (const char *text, char out[TPD_GUID_SIZE])
+{
+  gboolean braces;
+
+  if (text == NULL)
+    return FALSE;
+  while (g_ascii_isspace (*text))
+    text++;
+  braces = *text == '{';
+  if (braces)
+    text++;
+  for (int i = 0; i < 36; i++)
+    {
+      gboolean dash = i == 8 || i == 13 || i == 18 || i == 23;
+      if (dash ? text[i] != '-' : !g_ascii_isxdigit (text[i]))
+        return FALSE;
+      out[i] = g_ascii_tolower (text[i]);
+    }
+  out[36] = '\0';
+  text += 36;
+  if (braces && *text++ != '}')
+    return FALSE;
+  while (g_ascii_isspace (*text))
+    text++;
+  return *text == '\0';
+}
+
+char *
+tpd_hex (const guint8 *data, gsize len)
+{
+  static const char digits[] = "0123456789abcdef";
+  char *out = g_malloc (len * 2 + 1);
+
+  for (gsize i = 0; i < len; i++)
+    {
+      out[2 * i] = digits[data[i] >> 4];
+      out[2 * i + 1] = digits[data[i] & 0xf];
+    }
+  out[2 * len] = '\0';
+  return out;
+}
+
+static gboolean
+is_hidden_or_control (gunichar c)
+{
+  return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || (c >= 0x202a && c <= 0x202e)
+         || (c >= 0x2066 && c <= 0x2069) || c == 0x200e || c == 0x200f || c == 0x061c || c == 0xfeff;
+}
+
+char *
+tpd_display (const char *text)
+{
+  GString *out = g_string_new (NULL);
+
+  while (*text != '\0')
+    {
+      gunichar c = g_utf8_get_char_validated (text, -1);
+
+      if (c == (gunichar) -1 || c == (gunichar) -2)
+        {
+          g_string_append_printf (out, "\\x%02x", (guint8) *text);
+          text++;
+          continue;
+        }
+      if (is_hidden_or_control (c))
+        {
+          if (c < 0x100)
+            g_string_append_printf (out, "\\x%02x", c);
+          else
+            g_string_append_printf (out, "\\u{%04x}", c);
+        }
+      else
+        g_string_append_unichar (out, c);
+      text = g_utf8_next_char (text);
+    }
+  return g_string_free (out, FALSE);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small text forms that several layers share: base64, GUIDs, hex, display. */
+#pragma once
+
+#include <glib.h>
+
+/* 36 characters and a NUL. */
+#define TPD_GUID_SIZE 37
+
+/*
+ * Strict base64 (RFC 4648 §4): standard alphabet, `=` padding required, space,
+ * tab, CR and LF skipped anywhere, everything else refused. Returns NULL on
+ * bad input, or when the result would be larger than `max` bytes.
+ * (transfer full); `*out_len` is the length in bytes.
+ */
+guint8 *tpd_base64_decode (const char *text, gsize text_len, gsize max, gsize *out_len);
+
+/*
+ * Writes the GUID in `text` (braces and surrounding white space optional) as
+ * 36 lower-case characters without braces. FALSE if it is not a GUID.
+ */
+gboolean tpd_guid_parse (const char *text, char out[TPD_GUID_SIZE]);
+
+/* Lower-case hex of `len` bytes. (transfer full) */
+char *tpd_hex (const guint8 *data, gsize len);
+
+/*
+ * `text` made fit for a terminal or a log line: valid UTF-8 stays, control
+ * characters, line separators, bidi controls and invalid bytes become \xNN or
+ * \u{NNNN}. (transfer full)
+ */
+char *tpd_display (const char *text);

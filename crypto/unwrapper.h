@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The unwrapper: turns the ENABLINGBITS of a publishing license into the
+ * content key. Who implements it, the key agent in its own process or the
+ * in-process one of unit tests, cannot be told by the caller.
+ *
+ * It is no RSA oracle: it answers for whole ENABLINGBITS only, and every
+ * failure up to the inner header does the same work and gives the same answer.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "crypto/digest.h"
+#include "crypto/secret.h"
+
+/* ENABLINGBITS/@type, [MS-RMPR] 2.2.9.1.13: decides the RSA padding. */
+typedef enum {
+  TPD_SEAL_V1,      /* "sealed-key": PKCS#1 v1.5, SHA-1 */
+  TPD_SEAL_V2,      /* "sealed-key-v2": OAEP, SHA-256 */
+  TPD_SEAL_UNKNOWN, /* tried as v2, then as v1 */
+} TpdSealType;
+
+typedef enum {
+  TPD_PURPOSE_READ,  /* open a document */
+  TPD_PURPOSE_TRACE, /* `tpd show --trace`: details of failures are wanted */
+} TpdPurpose;
+
+typedef enum {
+  TPD_UNWRAP_OK,
+  TPD_UNWRAP_REFUSED,     /* these bits do not open with that key */
+  TPD_UNWRAP_DOUBLE_KEY,  /* sound up to the inner key, which is sealed again */
+  TPD_UNWRAP_UNAVAILABLE, /* key not held, agent gone, token removed */
+} TpdUnwrapStatus;
+
+/* Which text the hash inside ENABLINGBITS was made of (docs/formats.md). */
+typedef enum {
+  TPD_HASH_RULE_NONE, /* no candidate matched: never an error */
+  TPD_HASH_RULE_A,
+  TPD_HASH_RULE_B,
+  TPD_HASH_RULE_C,
+  TPD_HASH_RULE_D,
+} TpdHashRule;
+
+#define TPD_SEALED_MAX (TPD_RSA_MAX_BYTES + 4096)
+#define TPD_PRINCIPALS_MAX (64 * 1024)
+
+typedef struct {
+  const guint8 *sealed; /* decoded ENABLINGBITS/VALUE, at most TPD_SEALED_MAX bytes */
+  gsize sealed_len;
+  TpdSealType type;
+  TpdFingerprint key; /* of the server key the license names */
+  /* Surface text of ISSUEDPRINCIPALS as UTF-8, for the hash; may be empty. */
+  const char *principals;
+  gsize principals_len; /* at most TPD_PRINCIPALS_MAX, else pass none */
+  TpdPurpose purpose;
+} TpdUnwrapRequest;
+
+/* A content key as the license gives it. Immutable, counted. */
+typedef struct {
+  TpdSecret *key;    /* 16, 24 or 32 bytes of AES key */
+  guint16 mode_word; /* KeyHeader.Reserved, as found */
+  guint16 size_word; /* KeyHeader key size as found: bytes or bits */
+  guint32 flags;     /* KeyHeader.Flags: informative */
+  TpdHashRule hash_rule;
+  gboolean oaep_sha256; /* the SHA-256 fallback opened the RSA block */
+  gsize session_key_len;
+  int ref_count; /* atomic */
+} TpdContentKey;
+
+TpdContentKey *tpd_content_key_ref (TpdContentKey *key);
+void tpd_content_key_unref (TpdContentKey *key);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdContentKey, tpd_content_key_unref)
+
+/* `*trace` (may be NULL) is filled for TPD_PURPOSE_TRACE only: lines of text
+ * that say every step, never a secret. */
+typedef struct {
+  TpdUnwrapStatus status;
+  TpdContentKey *key; /* TPD_UNWRAP_OK only */
+  char *trace;
+} TpdUnwrapReply;
+
+void tpd_unwrap_reply_clear (TpdUnwrapReply *reply);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TpdUnwrapReply, tpd_unwrap_reply_clear)
+
+typedef struct _TpdUnwrapper TpdUnwrapper;
+
+/* What an implementation provides. */
+typedef struct {
+  void (*unwrap) (TpdUnwrapper *self, const TpdUnwrapRequest *request, TpdUnwrapReply *reply);
+  void (*free) (TpdUnwrapper *self);
+} TpdUnwrapperClass;
+
+struct _TpdUnwrapper {
+  const TpdUnwrapperClass *klass;
+  int ref_count; /* atomic */
+};
+
+TpdUnwrapper *tpd_unwrapper_ref (TpdUnwrapper *unwrapper);
+void tpd_unwrapper_unref (TpdUnwrapper *unwrapper);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdUnwrapper, tpd_unwrapper_unref)
+
+/*
+ * Thread-safe; blocks for one RSA operation at most. Always fills `*reply`
+ * (clear it with tpd_unwrap_reply_clear()).
+ */
+void tpd_unwrapper_unwrap (TpdUnwrapper *unwrapper, const TpdUnwrapRequest *request, TpdUnwrapReply *reply);
+
+/*
+ * An unwrapper in front of `backend` that remembers replies, failures too
+ * (UNAVAILABLE is not remembered), by SHA-256 of the sealed bytes and key, and
+ * makes concurrent requests for one license do one RSA operation. Holds at
+ * most `max_entries`; requests for a trace pass through. (transfer full)
+ */
+TpdUnwrapper *tpd_unwrap_cache_new (TpdUnwrapper *backend, guint max_entries);

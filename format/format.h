@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a container format provides; private to format/. */
+#pragma once
+
+#include "format/document.h"
+
+#define TPD_HEAD_SIZE 4096
+
+struct _TpdFormat {
+  const char *name;
+  /* Stage 1: may this be ours? `head` is the first `len` bytes (at most
+   * TPD_HEAD_SIZE) of a file of `size` bytes. No I/O. */
+  gboolean (*candidate) (const guint8 *head, gsize len, guint64 size);
+  /* Stage 2: fills `probe`; leaves kind PLAIN and NOT_PROTECTED when it is
+   * not ours after all. */
+  void (*probe) (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe);
+  GBytes *(*read_license) (const TpdProbe *probe, TpdSource *source, GError **error);
+  TpdDocument *(*open) (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key,
+                        const TpdOpenOptions *options, TpdBudget *budget, GError **error);
+  void (*free_layout) (gpointer layout);
+};
+
+extern const TpdFormat tpd_format_pfile;
+
+/* Sets a verdict with its sentence on a probe (takes nothing). */
+void tpd_probe_fail (TpdProbe *probe, TpdVerdict verdict, const char *format, ...) G_GNUC_PRINTF (3, 4);
+/* The same from an error of a source read or parser. */
+void tpd_probe_fail_error (TpdProbe *probe, const GError *error);
