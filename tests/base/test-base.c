@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Promises of base/: bounded reads, strict base64, GUIDs, display text,
+ * verdict words and errnos. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "base/verdict.h"
+
+static void
+test_bytes_never_leave_the_view (void)
+{
+  static const guint8 data[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+  TpdBytes b = tpd_bytes (data, sizeof data), part;
+  guint8 u8;
+  guint16 u16;
+  guint32 u32;
+  guint64 u64;
+  const guint8 *p;
+
+  g_assert_true (tpd_bytes_take_u8 (&b, &u8) && u8 == 1);
+  g_assert_true (tpd_bytes_take_u16le (&b, &u16) && u16 == 0x0302);
+  g_assert_true (tpd_bytes_take_u32be (&b, &u32) && u32 == 0x04050607);
+  g_assert_false (tpd_bytes_take_u32le (&b, &u32));
+  g_assert_false (tpd_bytes_take_u64le (&b, &u64));
+  g_assert_false (tpd_bytes_take (&b, 3, &p));
+  g_assert_false (tpd_bytes_skip (&b, G_MAXUINT64));
+  g_assert_cmpuint (b.pos, ==, 7);
+  g_assert_true (tpd_bytes_take (&b, 2, &p) && p[1] == 9);
+  g_assert_false (tpd_bytes_take_u8 (&b, &u8));
+  g_assert_true (tpd_bytes_seek (&b, 1) && tpd_bytes_take_u64le (&b, &u64));
+  g_assert_cmphex (u64, ==, 0x0908070605040302);
+  g_assert_false (tpd_bytes_seek (&b, 10));
+  g_assert_true (tpd_bytes_slice (&b, 9, 0, &part) && part.len == 0);
+  g_assert_false (tpd_bytes_slice (&b, 8, 2, &part));
+  g_assert_false (tpd_bytes_slice (&b, G_MAXUINT64, 1, &part));
+  g_assert_false (tpd_bytes_slice (&b, 1, G_MAXUINT64, &part));
+}
+
+static void
+test_base64_is_strict (void)
+{
+  static const struct {
+    const char *text, *plain;
+  } good[] = {
+    /* RFC 4648 section 10 */
+    { "", "" },
+    { "Zg==", "f" },
+    { "Zm8=", "fo" },
+    { "Zm9v", "foo" },
+    { "Zm9vYg==", "foob" },
+    { "Zm9vYmE=", "fooba" },
+    { "Zm9vYmFy", "foobar" },
+    { " Zm\r\n9v\tYm Fy\n", "foobar" },
+  };
+  static const char *const bad[] = { "Z",    "Zg",   "Zg=",  "Zg===", "Zm9v=", "Zg==Zg==",
+                                     "Zm9*", "Zh==", "Zm9=", "====",  "Zm-_" };
+  gsize len;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (good); i++)
+    {
+      g_autofree guint8 *out = tpd_base64_decode (good[i].text, strlen (good[i].text), 100, &len);
+      g_assert_nonnull (out);
+      g_assert_cmpmem (out, len, good[i].plain, strlen (good[i].plain));
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_test_message ("%s", bad[i]);
+      g_assert_null (tpd_base64_decode (bad[i], strlen (bad[i]), 100, &len));
+    }
+  g_assert_null (tpd_base64_decode ("Zm9vYmFy", 8, 5, &len));
+  g_autofree guint8 *exact = tpd_base64_decode ("Zm9vYmFy", 8, 6, &len);
+  g_assert_nonnull (exact);
+}
+
+static void
+test_guid_forms (void)
+{
+  char guid[TPD_GUID_SIZE];
+
+  g_assert_true (tpd_guid_parse (" {04F83314-0EFD-4D98-B609-17C4B389B980}\n", guid));
+  g_assert_cmpstr (guid, ==, "04f83314-0efd-4d98-b609-17c4b389b980");
+  g_assert_true (tpd_guid_parse ("04f83314-0efd-4d98-b609-17c4b389b980", guid));
+  g_assert_false (tpd_guid_parse (NULL, guid));
+  g_assert_false (tpd_guid_parse ("", guid));
+  g_assert_false (tpd_guid_parse ("{04f83314-0efd-4d98-b609-17c4b389b980", guid));
+  g_assert_false (tpd_guid_parse ("04f83314-0efd-4d98-b609-17c4b389b980}", guid));
+  g_assert_false (tpd_guid_parse ("04f83314-0efd-4d98-b609-17c4b389b98g", guid));
+  g_assert_false (tpd_guid_parse ("04f8331400efd-4d98-b609-17c4b389b980", guid));
+}
+
+static void
+test_display_cannot_forge_a_line (void)
+{
+  static const struct {
+    const char *raw, *shown;
+  } cases[] = {
+    { "Verträge/見積書", "Verträge/見積書" }, { "a\nb\033[2J", "a\\x0ab\\x1b[2J" },   { "x\xff\xc3", "x\\xff\\xc3" },
+    { "exe\u202etxt", "exe\\u{202e}txt" },    { "\u2028\xc2\x85", "\\u{2028}\\x85" },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *shown = tpd_display (cases[i].raw);
+      g_assert_cmpstr (shown, ==, cases[i].shown);
+    }
+}
+
+static void
+test_verdicts_are_the_published_words (void)
+{
+  static const struct {
+    TpdVerdict verdict;
+    const char *word;
+    int errnum;
+  } cases[] = {
+    { TPD_VERDICT_OK, "ok", 0 },
+    { TPD_VERDICT_KEY_HELD, "key-held", 0 },
+    { TPD_VERDICT_NOT_PROTECTED, "not-protected", 0 },
+    { TPD_VERDICT_NO_KEY, "no-key", ENOKEY },
+    { TPD_VERDICT_DOUBLE_KEY, "double-key", ENOKEY },
+    { TPD_VERDICT_DENIED, "denied", EACCES },
+    { TPD_VERDICT_DAMAGED, "damaged", EBADMSG },
+    { TPD_VERDICT_TOO_LARGE, "too-large", EFBIG },
+    { TPD_VERDICT_AMBIGUOUS, "ambiguous", EBADMSG },
+    { TPD_VERDICT_UNSUPPORTED, "unsupported", EOPNOTSUPP },
+    { TPD_VERDICT_OFFLINE, "offline", 0 },
+    { TPD_VERDICT_IO_ERROR, "io-error", EIO },
+  };
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpuint (G_N_ELEMENTS (cases), ==, TPD_N_VERDICTS);
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_assert_cmpstr (tpd_verdict_word (cases[i].verdict), ==, cases[i].word);
+      g_assert_cmpint (tpd_verdict_errno (cases[i].verdict, 0), ==, cases[i].errnum);
+    }
+  tpd_error_set_errno (&error, ESTALE, "cannot read '%s'", "x");
+  g_assert_cmpint (tpd_error_get_errno (error), ==, ESTALE);
+  g_assert_cmpint (tpd_verdict_from_error (error), ==, TPD_VERDICT_IO_ERROR);
+  g_assert_cmpint (tpd_verdict_errno (TPD_VERDICT_IO_ERROR, tpd_error_get_errno (error)), ==, ESTALE);
+  g_assert_true (g_str_has_prefix (error->message, "cannot read 'x': "));
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/base/bytes/never-leave-the-view", test_bytes_never_leave_the_view);
+  g_test_add_func ("/base/base64/is-strict", test_base64_is_strict);
+  g_test_add_func ("/base/guid/forms", test_guid_forms);
+  g_test_add_func ("/base/display/cannot-forge-a-line", test_display_cannot_forge_a_line);
+  g_test_add_func ("/base/verdict/published-words", test_verdicts_are_the_published_words);
+  return g_test_run ();
+}
