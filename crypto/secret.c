@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Secret memory, see crypto/secret.h.
+ *
+ * First choice is OpenSSL's secure heap, because OpenSSL puts the numbers of
+ * private keys there by itself. It has a fixed size and OpenSSL fails without
+ * it, so we take at most half of it for ourselves; what does not fit, or comes
+ * before tpd_secret_init(), gets anonymous pages of its own, locked if the
+ * limit allows.
+ *
+ * Neither kind is wiped on fork: the key agent is a fork that goes on using
+ * what it inherits. Locks are not inherited, hence tpd_secret_init() again in
+ * the child locks the heap anew.
+ */
+#include "crypto/secret.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
+#include "base/log.h"
+
+/* Smallest block of the secure heap: a content key of 32 bytes. */
+#define MIN_BLOCK 32
+
+/* The secure heap; written by tpd_secret_init() before threads start. */
+static gpointer heap;
+static gsize heap_size;
+static pid_t heap_owner;
+
+static void
+warn_not_locked (void)
+{
+  static int warned; /* atomic */
+
+  if (g_atomic_int_compare_and_exchange (&warned, 0, 1))
+    tpd_warning ("memory for secrets cannot be locked and could reach the swap; raise the limit for locked memory "
+                 "(ulimit -l, LimitMEMLOCK=)");
+}
+
+void
+tpd_secret_init (gsize size)
+{
+  int status;
+
+  if (heap_owner == getpid ())
+    return;
+  if (heap_owner != 0)
+    {
+      heap_owner = getpid ();
+      if (mlock (heap, heap_size) != 0)
+        warn_not_locked ();
+      return;
+    }
+  ERR_set_mark ();
+  status = CRYPTO_secure_malloc_init (size, MIN_BLOCK);
+  if (status != 0)
+    {
+      /* A block of the whole size can only be the heap itself. */
+      heap = OPENSSL_secure_malloc (size);
+      OPENSSL_secure_free (heap);
+      heap_owner = heap != NULL ? getpid () : 0;
+      heap_size = heap != NULL ? size : 0;
+    }
+  ERR_pop_to_mark ();
+  if (status != 1)
+    warn_not_locked ();
+}
+
+void
+tpd_process_harden (void)
+{
+  const struct rlimit no_core = { 0, 0 };
+
+  if (prctl (PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || setrlimit (RLIMIT_CORE, &no_core) != 0)
+    tpd_warning ("this process cannot be kept from being dumped: %s", g_strerror (errno));
+}
+
+static gsize
+page_round (gsize len)
+{
+  gsize page = (gsize) sysconf (_SC_PAGESIZE);
+
+  if (len > G_MAXSSIZE - page)
+    g_error ("secret of %" G_GSIZE_FORMAT " bytes", len);
+  return (len + page - 1) / page * page;
+}
+
+static gpointer
+pages_alloc (gsize len)
+{
+  gsize size = page_round (len);
+  gpointer pages = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+  if (pages == MAP_FAILED)
+    g_error ("no memory for a secret of %" G_GSIZE_FORMAT " bytes", len);
+  if (mlock (pages, size) != 0)
+    warn_not_locked ();
+  (void) madvise (pages, size, MADV_DONTDUMP);
+  return pages;
+}
+
+gpointer
+tpd_secret_alloc (gsize len)
+{
+  gpointer data = NULL;
+
+  if (len == 0)
+    return NULL;
+  if (len <= heap_size / 2 && CRYPTO_secure_used () <= heap_size / 2 - len)
+    {
+      ERR_set_mark ();
+      data = OPENSSL_secure_zalloc (len);
+      ERR_pop_to_mark ();
+    }
+  return data != NULL ? data : pages_alloc (len);
+}
+
+void
+tpd_secret_free (gpointer data, gsize len)
+{
+  if (data == NULL)
+    return;
+  if (CRYPTO_secure_allocated (data))
+    {
+      OPENSSL_secure_clear_free (data, len);
+      return;
+    }
+  OPENSSL_cleanse (data, len);
+  if (munmap (data, page_round (len)) != 0)
+    g_error ("freeing a secret: %s", g_strerror (errno));
+}
+
+void
+tpd_wipe (gpointer data, gsize len)
+{
+  if (len > 0)
+    OPENSSL_cleanse (data, len);
+}
+
+gboolean
+tpd_secret_equal (const void *a, const void *b, gsize len)
+{
+  return len == 0 || CRYPTO_memcmp (a, b, len) == 0;
+}
+
+TpdSecret *
+tpd_secret_new (const void *data, gsize len)
+{
+  TpdSecret *secret;
+
+  if (len > G_MAXSSIZE - 1)
+    g_error ("secret of %" G_GSIZE_FORMAT " bytes", len);
+  secret = g_new0 (TpdSecret, 1);
+  secret->ref_count = 1;
+  secret->len = len;
+  secret->capacity = len + 1;
+  secret->data = tpd_secret_alloc (secret->capacity);
+  if (data != NULL && len > 0)
+    memcpy (secret->data, data, len);
+  return secret;
+}
+
+TpdSecret *
+tpd_secret_ref (TpdSecret *secret)
+{
+  g_atomic_int_inc (&secret->ref_count);
+  return secret;
+}
+
+void
+tpd_secret_unref (TpdSecret *secret)
+{
+  if (!g_atomic_int_dec_and_test (&secret->ref_count))
+    return;
+  tpd_secret_free (secret->data, secret->capacity);
+  g_free (secret);
+}
