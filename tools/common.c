@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Common options and session of the subcommands: see common.h. */
+#include "tools/common.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "crypto/secret.h"
+
+/* For the content keys in the cache; less than what anybody may lock. */
+#define SECRET_MEMORY (32 * 1024)
+#define UNWRAP_CACHE_ENTRIES 256
+
+/* --- Options ---------------------------------------------------------- */
+
+typedef enum {
+  STEP_KEY,
+  STEP_KEYRING,
+  STEP_PASSWORD_FILE,
+  STEP_PASSWORD_FD,
+} KeyStepKind;
+
+/* One option that names a key or a password: --password-file belongs to the
+ * --key before it, so their order is kept. */
+typedef struct {
+  KeyStepKind kind;
+  char *value;
+} KeyStep;
+
+static void
+key_step_clear (gpointer data)
+{
+  KeyStep *step = data;
+  g_free (step->value);
+}
+
+static gboolean
+option_key_step (const char *name, const char *value, gpointer data, GError **error)
+{
+  TpdCommon *common = data;
+  KeyStep step = { STEP_KEY, NULL };
+
+  if (strcmp (name, "--keyring") == 0)
+    step.kind = STEP_KEYRING;
+  else if (strcmp (name, "--password-file") == 0)
+    step.kind = STEP_PASSWORD_FILE;
+  else if (strcmp (name, "--password-fd") == 0)
+    step.kind = STEP_PASSWORD_FD;
+  step.value = g_strdup (value);
+  g_array_append_val (common->key_steps, step);
+  return TRUE;
+}
+
+static gboolean
+option_iv (const char *name, const char *value, gpointer data, GError **error)
+{
+  TpdCommon *common = data;
+
+  if (strcmp (value, "index") == 0)
+    common->open.iv = TPD_IV_FORCE_INDEX;
+  else if (strcmp (value, "offset") == 0)
+    common->open.iv = TPD_IV_FORCE_OFFSET;
+  else if (strcmp (value, "auto") == 0)
+    common->open.iv = TPD_IV_AUTO;
+  else
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--iv is auto, index or offset, not '%s'", value);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static void
+add_key_options (GOptionGroup *group, TpdCommon *common)
+{
+  const GOptionEntry entries[] = {
+    { "key", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, option_key_step,
+      "Load the key of this exported TPD or private key file", "FILE" },
+    { "password-file", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, option_key_step,
+      "Password of the --key before it, from a file", "FILE" },
+    { "password-fd", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, option_key_step,
+      "Password of the --key before it, from a file descriptor", "N" },
+    { "keyring", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, option_key_step,
+      "Load the keys that this keyring file names", "FILE" },
+    { "allow-insecure-files", 0, 0, G_OPTION_ARG_NONE, &common->allow_insecure_files,
+      "Accept key and password files that others can read", NULL },
+    { NULL },
+  };
+  g_option_group_add_entries (group, entries);
+}
+
+static void
+add_json_option (GOptionGroup *group, TpdCommon *common)
+{
+  const GOptionEntry entries[] = {
+    { "json", 0, 0, G_OPTION_ARG_NONE, &common->json, "Write JSON, one object a line", NULL },
+    { NULL },
+  };
+  g_option_group_add_entries (group, entries);
+}
+
+static void
+add_open_options (GOptionGroup *group, TpdCommon *common)
+{
+  const GOptionEntry entries[] = {
+    { "iv", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, option_iv,
+      "Rule of CBC4K without padding: auto (default), index, offset", "RULE" },
+    { NULL },
+  };
+  g_option_group_add_entries (group, entries);
+}
+
+static void
+add_always_options (GOptionGroup *group, TpdCommon *common)
+{
+  const GOptionEntry entries[] = {
+    { "quiet", 'q', 0, G_OPTION_ARG_NONE, &common->quiet, "Only errors on standard error", NULL },
+    { "verbose", 'v', 0, G_OPTION_ARG_NONE, &common->verbose, "More on standard error", NULL },
+    { "log", 0, 0, G_OPTION_ARG_FILENAME, &common->log_file, "Append messages to this file too", "FILE" },
+    { "help", 'h', 0, G_OPTION_ARG_NONE, &common->help, "Show this help", NULL },
+    { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &common->files, NULL, NULL },
+    { NULL },
+  };
+  g_option_group_add_entries (group, entries);
+}
+
+static GOptionContext *
+option_context_new (TpdCommon *common, TpdCommonFlags flags, const TpdCommandHelp *help, const GOptionEntry *own)
+{
+  GOptionContext *context = g_option_context_new (help->arguments);
+  GOptionGroup *group = g_option_group_new ("tpd", "tpd", "tpd", common, NULL);
+
+  g_option_context_set_main_group (context, group);
+  g_option_context_set_help_enabled (context, FALSE);
+  g_option_context_set_summary (context, help->summary);
+  if (own != NULL)
+    g_option_group_add_entries (group, own);
+  if (flags & TPD_COMMON_KEYS)
+    add_key_options (group, common);
+  if (flags & TPD_COMMON_OPEN)
+    add_open_options (group, common);
+  if (flags & TPD_COMMON_JSON)
+    add_json_option (group, common);
+  add_always_options (group, common);
+  return context;
+}
+
+static gboolean
+open_log (TpdCommon *common, GError **error)
+{
+  int fd;
+
+  if (common->quiet && common->verbose)
+    {
+      g_set_error_literal (error, TPD_ERROR, TPD_ERROR_USAGE, "--quiet and --verbose exclude each other");
+      return FALSE;
+    }
+  if (common->quiet)
+    tpd_log_init ("tpd", TPD_LOG_ERROR);
+  else if (common->verbose)
+    tpd_log_init ("tpd", TPD_LOG_DEBUG);
+  if (common->log_file == NULL)
+    return TRUE;
+  fd = open (common->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+  if (fd < 0)
+    {
+      tpd_error_set_errno (error, errno, "cannot open the log file %s", common->log_file);
+      return FALSE;
+    }
+  tpd_log_to_file (fd);
+  return TRUE;
+}
+
+static gboolean
+check_files (const TpdCommon *common, TpdCommonFlags flags, GError **error)
+{
+  gboolean wanted = (flags & TPD_COMMON_FILES) != 0;
+  gboolean given = common->files != NULL && common->files[0] != NULL;
+
+  if (wanted == given)
+    return TRUE;
+  if (wanted)
+    g_set_error_literal (error, TPD_ERROR, TPD_ERROR_USAGE, "no file was named");
+  else
+    g_set_error (error, TPD_ERROR, TPD_ERROR_USAGE, "takes no argument, but '%s' was given", common->files[0]);
+  return FALSE;
+}
+
+gboolean
+tpd_common_parse (TpdCommon *common, TpdCommonFlags flags, const TpdCommandHelp *help, const GOptionEntry *own,
+                  int argc, char **argv, TpdExit *status)
+{
+  g_autoptr (GOptionContext) context = NULL;
+  g_autoptr (GError) error = NULL;
+
+  common->key_steps = g_array_new (FALSE, FALSE, sizeof (KeyStep));
+  g_array_set_clear_func (common->key_steps, key_step_clear);
+  g_set_prgname (argv[0]);
+  context = option_context_new (common, flags, help, own);
+  if (g_option_context_parse (context, &argc, &argv, &error) && common->help)
+    {
+      g_autofree char *text = g_option_context_get_help (context, TRUE, NULL);
+      fputs (text, stdout);
+      *status = tpd_output_finish (TPD_EXIT_OK);
+      return FALSE;
+    }
+  if (error == NULL && check_files (common, flags, &error) && open_log (common, &error))
+    return TRUE;
+  tpd_error ("%s; see %s --help", error->message, g_get_prgname ());
+  *status = TPD_EXIT_USAGE;
+  return FALSE;
+}
+
+void
+tpd_common_clear (TpdCommon *common)
+{
+  g_clear_pointer (&common->key_steps, g_array_unref);
+  g_clear_pointer (&common->log_file, g_free);
+  g_clear_pointer (&common->files, g_strfreev);
+}
+
+/* --- Keys ------------------------------------------------------------- */
+
+static gboolean
+set_password_fd (TpdKeyConfig *config, const char *value, GError **error)
+{
+  guint64 fd;
+
+  if (!g_ascii_string_to_unsigned (value, 10, 0, G_MAXINT, &fd, NULL))
+    {
+      g_set_error (error, TPD_ERROR, TPD_ERROR_USAGE, "--password-fd wants the number of a file descriptor, not '%s'",
+                   value);
+      return FALSE;
+    }
+  return tpd_key_config_set_password_fd (config, (int) fd, error);
+}
+
+static gboolean
+run_key_step (TpdKeyConfig *config, const KeyStep *step, GError **error)
+{
+  switch (step->kind)
+    {
+    case STEP_KEY:
+      tpd_key_config_add_file (config, step->value);
+      return TRUE;
+    case STEP_KEYRING:
+      return tpd_key_config_load (config, step->value, error);
+    case STEP_PASSWORD_FILE:
+      return tpd_key_config_set_password_file (config, step->value, error);
+    case STEP_PASSWORD_FD:
+      return set_password_fd (config, step->value, error);
+    }
+  g_return_val_if_reached (FALSE);
+}
+
+static TpdKeyConfig *
+key_config (const TpdCommon *common, GError **error)
+{
+  g_autoptr (TpdKeyConfig) config = tpd_key_config_new ();
+
+  config->allow_insecure_files = common->allow_insecure_files;
+  for (guint i = 0; i < common->key_steps->len; i++)
+    {
+      if (!run_key_step (config, &g_array_index (common->key_steps, KeyStep, i), error))
+        return NULL;
+    }
+  if (!config->given && !tpd_key_config_load_default (config, error))
+    return NULL;
+  return g_steal_pointer (&config);
+}
+
+/* --- Signals ---------------------------------------------------------- */
+
+static pid_t main_pid;
+
+/*
+ * The commands change nothing that must be undone, so a signal ends them on
+ * the spot. The key agent inherits the handler across its fork and must die of
+ * the signal as it would without.
+ */
+static void
+on_signal (int signum)
+{
+  static const char text[] = "tpd: interrupted\n";
+
+  if (getpid () != main_pid)
+    {
+      signal (signum, SIG_DFL);
+      raise (signum);
+      return;
+    }
+  if (write (STDERR_FILENO, text, sizeof text - 1) < 0)
+    _exit (TPD_EXIT_INTERRUPTED);
+  _exit (TPD_EXIT_INTERRUPTED);
+}
+
+static void
+install_signal_handlers (void)
+{
+  static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+  struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+  struct sigaction old;
+
+  main_pid = getpid ();
+  sigemptyset (&action.sa_mask);
+  for (gsize i = 0; i < G_N_ELEMENTS (signals); i++)
+    {
+      /* nohup(1) and background jobs of a shell ignore some of them. */
+      if (sigaction (signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+        sigaction (signals[i], &action, NULL);
+    }
+}
+
+/* --- Session ---------------------------------------------------------- */
+
+gboolean
+tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAgentFlags flags, TpdExit *status)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TpdKeyConfig) config = NULL;
+  g_autoptr (TpdUnwrapper) agent = NULL;
+
+  tpd_process_harden ();
+  install_signal_handlers ();
+  config = key_config (common, &error);
+  /* The commands read one file after the other: one request in flight. */
+  if (config != NULL)
+    agent = tpd_agent_start (config, 1, flags, &session->keyring, &error);
+  if (agent == NULL)
+    {
+      tpd_error ("%s", error->message);
+      *status = g_error_matches (error, TPD_ERROR, TPD_ERROR_USAGE) ? TPD_EXIT_USAGE : TPD_EXIT_KEYS;
+      return FALSE;
+    }
+  /* After the fork: the agent sets up its own, and no keys need none. */
+  if (config->specs->len > 0)
+    tpd_secret_init (SECRET_MEMORY);
+  session->unwrapper = tpd_unwrap_cache_new (agent, UNWRAP_CACHE_ENTRIES);
+  return TRUE;
+}
+
+void
+tpd_session_clear (TpdSession *session)
+{
+  g_clear_pointer (&session->unwrapper, tpd_unwrapper_unref);
+  g_clear_pointer (&session->keyring, tpd_keyring_unref);
+}
+
+/* --- Output ----------------------------------------------------------- */
+
+static int output_errno;
+
+gboolean
+tpd_output_failed (void)
+{
+  errno = EIO;
+  if (output_errno == 0 && (fflush (stdout) != 0 || ferror (stdout)))
+    output_errno = errno;
+  return output_errno != 0;
+}
+
+TpdExit
+tpd_output_finish (TpdExit status)
+{
+  if (!tpd_output_failed ())
+    return status;
+  if (output_errno != EPIPE)
+    tpd_error ("cannot write standard output: %s", g_strerror (output_errno));
+  return TPD_EXIT_FAILED;
+}

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Gathers the facts of one file: see facts.h. The steps run in the order of
+ * the file: open, probe, license, key, content key, rights, document, hashes.
+ * The first that fails gives the verdict; what was learnt before it stays.
+ */
+#include "tools/facts.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "crypto/secret.h"
+#include "format/names.h"
+
+static void
+fail (TpdFileFacts *facts, TpdVerdict verdict, const char *message)
+{
+  facts->verdict = verdict;
+  g_free (facts->message);
+  facts->message = g_strdup (message);
+}
+
+static void
+fail_error (TpdFileFacts *facts, const GError *error)
+{
+  fail (facts, tpd_verdict_from_error (error), error->message);
+}
+
+static void
+add_warnings (TpdFileFacts *facts, char **warnings)
+{
+  for (gsize i = 0; warnings != NULL && warnings[i] != NULL; i++)
+    g_ptr_array_add (facts->warnings, g_strdup (warnings[i]));
+}
+
+/* --- Through a mount --------------------------------------------------- */
+
+static TpdVerdict
+verdict_from_word (const char *word)
+{
+  for (guint i = 0; i < TPD_N_VERDICTS; i++)
+    {
+      if (g_strcmp0 (word, tpd_verdict_word ((TpdVerdict) i)) == 0)
+        return (TpdVerdict) i;
+    }
+  return TPD_VERDICT_IO_ERROR;
+}
+
+static gboolean
+verdict_opens (TpdVerdict verdict)
+{
+  return verdict == TPD_VERDICT_OK || verdict == TPD_VERDICT_KEY_HELD || verdict == TPD_VERDICT_NOT_PROTECTED;
+}
+
+/* The attribute names the key by its GUID, or by fingerprint if it has none. */
+static void
+key_from_word (TpdFileFacts *facts, const char *word)
+{
+  char guid[TPD_GUID_SIZE];
+
+  if (tpd_guid_parse (word, guid))
+    facts->key_guid = g_strdup (guid);
+  else
+    facts->key_fingerprint = g_strdup (word);
+}
+
+static void
+facts_from_mount (TpdFileFacts *facts)
+{
+  char **words = facts->mounted->words;
+
+  facts->through_mount = TRUE;
+  facts->kind = words[TPD_MOUNTED_KIND];
+  facts->is_protected = strcmp (facts->kind, tpd_kind_word (TPD_KIND_PLAIN)) != 0;
+  facts->verdict = verdict_from_word (words[TPD_MOUNTED_VERDICT]);
+  facts->plain_name = g_path_get_basename (facts->path);
+  facts->plain_size_known = verdict_opens (facts->verdict);
+  facts->plain_size = facts->mounted->size;
+  facts->source_size = facts->mounted->size;
+  if (words[TPD_MOUNTED_SOURCE_SIZE] != NULL)
+    g_ascii_string_to_unsigned (words[TPD_MOUNTED_SOURCE_SIZE], 10, 0, G_MAXINT64, &facts->source_size, NULL);
+  facts->content_id = words[TPD_MOUNTED_CONTENT_ID];
+  facts->rms_owner = words[TPD_MOUNTED_RMS_OWNER];
+  facts->template_name = words[TPD_MOUNTED_TEMPLATE];
+  facts->issued = words[TPD_MOUNTED_ISSUED];
+  facts->cipher = words[TPD_MOUNTED_CIPHER];
+  facts->proof = words[TPD_MOUNTED_PROOF];
+  if (words[TPD_MOUNTED_KEY] != NULL)
+    key_from_word (facts, words[TPD_MOUNTED_KEY]);
+  if (!verdict_opens (facts->verdict))
+    facts->message = g_strdup ("the mount refuses this file; ask tpd show about the source for the reason");
+}
+
+/* --- Container --------------------------------------------------------- */
+
+/* A protected file that was cut to nothing, or overwritten, looks plain. */
+static void
+warn_only_name_is_protected (TpdFileFacts *facts, const char *base)
+{
+  const char *what = facts->source_size == 0 ? "it is empty" : "its content is not";
+
+  if (tpd_name_is_candidate (base, NULL))
+    g_ptr_array_add (facts->warnings, g_strdup_printf ("the name is that of a protected file, but %s", what));
+}
+
+static void
+facts_from_probe (TpdFileFacts *facts)
+{
+  const TpdProbe *probe = facts->probe;
+  g_autofree char *base = g_path_get_basename (facts->path);
+
+  facts->kind = tpd_kind_word (probe->kind);
+  facts->is_protected = probe->kind != TPD_KIND_PLAIN && probe->verdict != TPD_VERDICT_NOT_PROTECTED;
+  if (facts->is_protected && probe->kind == TPD_KIND_PFILE)
+    facts->plain_name = tpd_name_plain (base, probe->extension, NULL);
+  else
+    facts->plain_name = g_steal_pointer (&base);
+  if (probe->version_major != 0)
+    facts->version = g_strdup_printf ("%u.%u", probe->version_major, probe->version_minor);
+  if (probe->verdict == TPD_VERDICT_NOT_PROTECTED)
+    {
+      warn_only_name_is_protected (facts, facts->plain_name);
+      facts->plain_size_known = TRUE;
+      facts->plain_size = facts->source_size;
+    }
+  else if (probe->verdict == TPD_VERDICT_OK && probe->size_class == TPD_SIZE_EXACT)
+    {
+      facts->plain_size_known = TRUE;
+      facts->plain_size = probe->plain_size;
+    }
+  add_warnings (facts, probe->warnings);
+  fail (facts, probe->verdict, probe->message);
+}
+
+/* --- License ----------------------------------------------------------- */
+
+static gboolean
+load_license (TpdFileFacts *facts)
+{
+  g_autoptr (GError) error = NULL;
+  gsize len;
+  const guint8 *data;
+
+  facts->license_bytes = tpd_probe_read_license (facts->probe, facts->source, &error);
+  if (facts->license_bytes != NULL)
+    {
+      data = g_bytes_get_data (facts->license_bytes, &len);
+      facts->license = tpd_license_parse (data, len, &error);
+    }
+  if (facts->license == NULL)
+    fail_error (facts, error);
+  return facts->license != NULL;
+}
+
+static void
+facts_from_license (TpdFileFacts *facts)
+{
+  const TpdLicense *license = facts->license;
+
+  facts->content_id = license->content_id;
+  facts->policy_id = license->policy_id;
+  facts->rms_owner = license->rms_owner;
+  facts->author = license->author;
+  facts->issued = license->issued;
+  facts->issuer = license->issuer_type;
+  facts->tenant = license->tenant_id;
+  facts->original_name = license->original_name;
+  facts->signature = tpd_signature_word (license->signature);
+  facts->urls = license->urls;
+  facts->names = license->names;
+  facts->expires = license->valid_until;
+  if (license->seal_type == TPD_SEAL_V1)
+    facts->crypto_mode = 1;
+  else if (license->seal_type == TPD_SEAL_V2)
+    facts->crypto_mode = 2;
+  facts->pl_sha256 = tpd_hex (license->sha256, sizeof license->sha256);
+  facts->key_guid = g_strdup (license->server_guid);
+  facts->key_bits = license->server_key.bits;
+  facts->key_fingerprint = tpd_hex (license->server_key.fingerprint.bytes, TPD_SHA256_SIZE);
+  add_warnings (facts, license->warnings);
+}
+
+/* --- Content key and rights -------------------------------------------- */
+
+static gboolean
+unwrap (TpdFileFacts *facts, const TpdSession *session, TpdFileFactsFlags flags)
+{
+  g_autoptr (GError) error = NULL;
+  const TpdKeyInfo *key;
+
+  key = tpd_keyring_find (session->keyring, &facts->license->server_key.fingerprint);
+  if (key != NULL)
+    {
+      facts->key_held = key->state == TPD_KEY_HELD;
+      facts->key_name = g_strdup (key->name);
+    }
+  if (flags & TPD_FILE_FACTS_TRACE)
+    facts->content_key = tpd_license_unwrap (facts->license, session->keyring, session->unwrapper, TPD_PURPOSE_TRACE,
+                                             &facts->agent_trace, &error);
+  else
+    facts->content_key =
+        tpd_license_unwrap (facts->license, session->keyring, session->unwrapper, TPD_PURPOSE_READ, NULL, &error);
+  if (facts->content_key == NULL)
+    fail_error (facts, error);
+  return facts->content_key != NULL;
+}
+
+static void
+facts_from_rights (TpdFileFacts *facts)
+{
+  const TpdRights *rights = facts->rights;
+
+  if (rights->official)
+    facts->template_guid = rights->template_guid;
+  if (facts->names == NULL || facts->names->len == 0)
+    facts->names = rights->names;
+  if (rights->expires != NULL)
+    facts->expires = rights->expires;
+}
+
+/* Rights are never a reason not to open: what is wrong with them is a warning. */
+static void
+load_rights (TpdFileFacts *facts)
+{
+  g_autoptr (GError) error = NULL;
+
+  facts->rights = tpd_rights_decode (facts->license, facts->content_key, &error);
+  if (facts->rights != NULL)
+    facts_from_rights (facts);
+  else
+    g_ptr_array_add (facts->warnings, g_strdup_printf ("the rights are not known: %s", error->message));
+}
+
+static void
+warn_expired (TpdFileFacts *facts)
+{
+  gint64 now = g_get_real_time () / G_USEC_PER_SEC;
+
+  if (facts->expires != NULL && tpd_time_passed (facts->expires, now))
+    g_ptr_array_add (facts->warnings,
+                     g_strdup_printf ("the content expired on %s; it opens nevertheless", facts->expires));
+}
+
+/* --- Document and hashes ----------------------------------------------- */
+
+static void
+open_document (TpdFileFacts *facts, const TpdOpenOptions *options)
+{
+  g_autoptr (GError) error = NULL;
+
+  facts->document =
+      tpd_document_new (facts->source, facts->probe, facts->license, facts->content_key, options, NULL, &error);
+  if (facts->document == NULL)
+    {
+      fail_error (facts, error);
+      return;
+    }
+  facts->plain_size_known = TRUE;
+  facts->plain_size = facts->document->plain_size;
+  facts->cipher = facts->document->cipher;
+  facts->proof = tpd_proof_word (facts->document->proof);
+  facts->fallbacks = facts->document->fallbacks;
+  add_warnings (facts, facts->document->warnings);
+}
+
+static char *
+hash_source (TpdSource *source, GError **error)
+{
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autofree guint8 *block = g_malloc (TPD_INPUT_BLOCK);
+  guint64 off = 0;
+  gssize n;
+
+  while ((n = tpd_source_pread (source, block, TPD_INPUT_BLOCK, off, error)) > 0)
+    {
+      g_checksum_update (sum, block, n);
+      off += (guint64) n;
+    }
+  tpd_wipe (block, TPD_INPUT_BLOCK);
+  return n < 0 ? NULL : g_strdup (g_checksum_get_string (sum));
+}
+
+static gboolean
+hash_document (TpdFileFacts *facts, GError **error)
+{
+  g_autoptr (TpdSource) plain = NULL;
+
+  if (facts->document == NULL)
+    return TRUE;
+  plain = tpd_source_new_document (facts->document);
+  facts->plain_sha256 = hash_source (plain, error);
+  return facts->plain_sha256 != NULL;
+}
+
+static void
+load_hashes (TpdFileFacts *facts)
+{
+  g_autoptr (GError) error = NULL;
+
+  facts->source_sha256 = hash_source (facts->source, &error);
+  if (facts->source_sha256 != NULL && facts->verdict == TPD_VERDICT_NOT_PROTECTED)
+    facts->plain_sha256 = g_strdup (facts->source_sha256);
+  if (facts->source_sha256 == NULL || !hash_document (facts, &error)
+      || !tpd_input_check_unchanged (facts->source, &facts->stamp, &error))
+    {
+      g_clear_pointer (&facts->plain_sha256, g_free);
+      fail_error (facts, error);
+    }
+}
+
+/* What the mount shows is the plaintext; the source is out of reach. */
+static void
+hash_shown (TpdFileFacts *facts)
+{
+  g_autoptr (GError) error = NULL;
+
+  facts->source = tpd_input_open (facts->path, &facts->stamp, &error);
+  if (facts->source != NULL)
+    facts->plain_sha256 = hash_source (facts->source, &error);
+  if (facts->plain_sha256 == NULL)
+    fail_error (facts, error);
+}
+
+/* --- All of it --------------------------------------------------------- */
+
+static void
+open_protected (TpdFileFacts *facts, const TpdSession *session, const TpdOpenOptions *options, TpdFileFactsFlags flags)
+{
+  if (!load_license (facts))
+    return;
+  facts_from_license (facts);
+  if (unwrap (facts, session, flags))
+    {
+      load_rights (facts);
+      open_document (facts, options);
+    }
+  warn_expired (facts);
+}
+
+TpdFileFacts *
+tpd_file_facts_gather (const char *path, const TpdSession *session, const TpdOpenOptions *options,
+                       TpdFileFactsFlags flags)
+{
+  TpdFileFacts *facts = g_new0 (TpdFileFacts, 1);
+  g_autoptr (GError) error = NULL;
+
+  facts->path = g_strdup (path);
+  facts->warnings = g_ptr_array_new_with_free_func (g_free);
+  facts->mounted = tpd_mounted_read (path);
+  if (facts->mounted != NULL)
+    {
+      facts_from_mount (facts);
+      if ((flags & TPD_FILE_FACTS_HASH) && verdict_opens (facts->verdict))
+        hash_shown (facts);
+      return facts;
+    }
+  facts->source = tpd_input_open (path, &facts->stamp, &error);
+  if (facts->source == NULL)
+    {
+      fail_error (facts, error);
+      return facts;
+    }
+  facts->source_size = facts->source->size;
+  facts->probe = tpd_probe (facts->source, NULL);
+  facts_from_probe (facts);
+  if (facts->probe->verdict == TPD_VERDICT_OK)
+    open_protected (facts, session, options, flags);
+  if (flags & TPD_FILE_FACTS_HASH)
+    load_hashes (facts);
+  return facts;
+}
+
+void
+tpd_file_facts_free (TpdFileFacts *facts)
+{
+  if (facts == NULL)
+    return;
+  g_clear_pointer (&facts->document, tpd_document_unref);
+  g_clear_pointer (&facts->rights, tpd_rights_free);
+  g_clear_pointer (&facts->content_key, tpd_content_key_unref);
+  g_clear_pointer (&facts->license, tpd_license_unref);
+  g_clear_pointer (&facts->license_bytes, g_bytes_unref);
+  g_clear_pointer (&facts->probe, tpd_probe_free);
+  g_clear_pointer (&facts->source, tpd_source_unref);
+  tpd_mounted_free (facts->mounted);
+  g_ptr_array_unref (facts->warnings);
+  g_free (facts->path);
+  g_free (facts->message);
+  g_free (facts->plain_name);
+  g_free (facts->version);
+  g_free (facts->source_sha256);
+  g_free (facts->plain_sha256);
+  g_free (facts->pl_sha256);
+  g_free (facts->key_guid);
+  g_free (facts->key_fingerprint);
+  g_free (facts->key_name);
+  g_free (facts->agent_trace);
+  g_free (facts);
+}

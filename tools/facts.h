@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TpdFileFacts: everything `tpd` can tell of one file, gathered once and rendered
+ * as JSON, as text or as a trace. No rendering here, no gathering there.
+ *
+ * What is not known is NULL (0 for numbers); report.h says how that shows.
+ */
+#pragma once
+
+#include "crypto/unwrapper.h"
+#include "format/document.h"
+#include "license/rights.h"
+#include "tools/common.h"
+#include "tools/input.h"
+#include "tools/mounted.h"
+
+typedef enum {
+  TPD_FILE_FACTS_DEFAULT = 0,
+  TPD_FILE_FACTS_HASH = 1 << 0,  /* SHA-256 of source and plaintext: reads it all */
+  TPD_FILE_FACTS_TRACE = 1 << 1, /* ask the key agent for every step */
+} TpdFileFactsFlags;
+
+typedef struct {
+  char *path; /* as given: any bytes */
+  TpdVerdict verdict;
+  char *message;       /* sentence with the remedy, NULL for good verdicts */
+  GPtrArray *warnings; /* of char *: sentences */
+
+  /* The file; `kind` is NULL when it could not be opened. */
+  const char *kind;
+  gboolean is_protected;
+  gboolean through_mount; /* told by a tpdfs mount, see mounted.h */
+  char *plain_name;
+  gboolean plain_size_known;
+  guint64 plain_size;
+  guint64 source_size;
+  char *version; /* of the container: "2.1" */
+  char *source_sha256, *plain_sha256;
+
+  /* The license and what it is sealed to; borrowed from the objects below. */
+  const char *content_id, *policy_id, *rms_owner, *author, *issued, *issuer, *tenant, *original_name, *signature;
+  char **urls;
+  guint crypto_mode; /* 1, 2 */
+  char *pl_sha256;
+  char *key_guid, *key_fingerprint;
+  guint key_bits;
+  gboolean key_held;
+  char *key_name;               /* of the loaded key */
+  const GPtrArray *names;       /* of TpdDescriptorName */
+  const char *template_name;    /* the one name a mount tells */
+  const char *template_guid;    /* an official template */
+  const char *expires, *cipher; /* cipher, proof, fallbacks: of the opened document */
+  const char *proof;
+  char **fallbacks;
+
+  /* Where they come from; each may be NULL. */
+  TpdMounted *mounted;
+  TpdSource *source;
+  TpdStamp stamp;
+  TpdProbe *probe;
+  GBytes *license_bytes;
+  TpdLicense *license;
+  TpdContentKey *content_key;
+  char *agent_trace; /* TPD_FILE_FACTS_TRACE */
+  TpdRights *rights;
+  TpdDocument *document;
+} TpdFileFacts;
+
+/*
+ * Gathers the facts of `path`; never NULL. Reads no content beyond what
+ * opening needs, unless TPD_FILE_FACTS_HASH. `session` must outlive the result.
+ * (transfer full)
+ */
+TpdFileFacts *tpd_file_facts_gather (const char *path, const TpdSession *session, const TpdOpenOptions *options,
+                                     TpdFileFactsFlags flags);
+void tpd_file_facts_free (TpdFileFacts *facts);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdFileFacts, tpd_file_facts_free)
