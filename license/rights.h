@@ -14,7 +14,7 @@ typedef struct {
 typedef struct {
   GPtrArray *entries;  /* of TpdRightsEntry */
   char *owner;         /* OWNER of the rights data, may be NULL */
-  char *expires;       /* content expiry as stored, or NULL */
+  char *expires;       /* content expiry as stored, the earliest of rights data and license, or NULL */
   char *template_guid; /* set when the data is a verbatim official template */
   GPtrArray *names;    /* of TpdDescriptorName */
   GPtrArray *app_data; /* of TpdAppData */
@@ -31,5 +31,6 @@ TpdRights *tpd_rights_decode (const TpdLicense *license, const TpdContentKey *ke
 void tpd_rights_free (TpdRights *rights);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdRights, tpd_rights_free)
 
-/* Whether `stored` (yyyy-MM-ddTHH:mm, UTC) lies before `now` (Unix seconds). */
+/* Whether `stored` (yyyy-MM-ddTHH:mm, UTC) lies before `now` (Unix seconds).
+ * NULL does not pass; what is no such time counts as passed. */
 gboolean tpd_time_passed (const char *stored, gint64 now);

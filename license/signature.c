@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * "Surface coding" signatures (docs/formats.md): RSA PKCS#1 v1.5 over the
+ * UTF-16LE form of the characters from "<BODY" through "</BODY>", exactly as
+ * they stand, whatever the encoding of the file.
+ *
+ * The signature covers characters, the rest of license/ reads a tree. They are
+ * taken to mean the same only when the text leaves no room for two readings:
+ * one BODY, no comment, no CDATA section, no processing instruction.
+ */
+#include "license/signature.h"
+
+#include <string.h>
+
+#include "license/scan.h"
+#include "license/xrml.h"
+
+typedef struct {
+  guint8 *data;
+  gsize len;
+} Wide;
+
+/* UTF-16LE of valid UTF-8, without what is only white space between tags if
+ * `squeeze` is set: that is what pretty printers add. */
+static Wide
+to_utf16le (const char *text, gsize len, gboolean squeeze)
+{
+  Wide wide = { g_malloc (2 * len), 0 };
+  const char *p = text, *end = text + len;
+
+  while (p < end)
+    {
+      gunichar c;
+
+      if (squeeze && tpd_is_space ((guchar) *p) && p > text && p[-1] == '>')
+        {
+          const char *q = p;
+
+          while (q < end && tpd_is_space ((guchar) *q))
+            q++;
+          if (q < end && *q == '<')
+            {
+              p = q;
+              continue;
+            }
+        }
+      c = g_utf8_get_char (p);
+      if (c >= 0x10000)
+        {
+          gunichar high = 0xd800 + ((c - 0x10000) >> 10);
+          wide.data[wide.len++] = (guint8) high;
+          wide.data[wide.len++] = (guint8) (high >> 8);
+          c = 0xdc00 + ((c - 0x10000) & 0x3ff);
+        }
+      wide.data[wide.len++] = (guint8) c;
+      wide.data[wide.len++] = (guint8) (c >> 8);
+      p = g_utf8_next_char (p);
+    }
+  return wide;
+}
+
+static void
+make_digest (const char *text, gsize len, gboolean squeeze, gsize digest_len, guint8 out[TPD_SHA256_SIZE])
+{
+  Wide wide = to_utf16le (text, len, squeeze);
+
+  if (digest_len == TPD_SHA1_SIZE)
+    tpd_sha1 (wide.data, wide.len, out);
+  else
+    tpd_sha256 (wide.data, wide.len, out);
+  g_free (wide.data);
+}
+
+/* Length of the digest an ALGORITHM names, 0 if it is not known. */
+static gsize
+digest_length (const xmlNode *digest)
+{
+  g_autofree char *name = tpd_xml_path_text (digest, "ALGORITHM");
+
+  if (g_strcmp0 (name, "SHA1") == 0 || g_strcmp0 (name, "SHA-1") == 0)
+    return TPD_SHA1_SIZE;
+  if (g_strcmp0 (name, "SHA256") == 0 || g_strcmp0 (name, "SHA-256") == 0)
+    return TPD_SHA256_SIZE;
+  return 0;
+}
+
+static gboolean
+has_one_reading (const char *text, gsize len, const xmlDoc *doc)
+{
+  const xmlNode *body = tpd_xml_child (tpd_xml_root (doc), "BODY");
+  gsize first = 0, other = 0;
+
+  if (body == NULL || tpd_xml_next (body, "BODY") != NULL || !tpd_scan_find (text, len, &first, "<BODY"))
+    return FALSE;
+  first++;
+  return !tpd_scan_find (text, len, &first, "<BODY") && !tpd_scan_find (text, len, &other, "<!")
+         && !tpd_scan_find (text, len, &other, "<?");
+}
+
+TpdSignatureState
+tpd_signature_check (const char *text, const TpdXrmlSlice *slice, const xmlDoc *doc, const TpdPublicKey *key)
+{
+  const xmlNode *signature = tpd_xml_child (tpd_xml_root (doc), "SIGNATURE");
+  const xmlNode *digest_node = tpd_xml_child (signature, "DIGEST");
+  g_autofree char *algorithm = tpd_xml_path_text (signature, "ALGORITHM");
+  g_autofree guint8 *stored = NULL, *value = NULL;
+  guint8 digest[TPD_SHA256_SIZE];
+  gsize digest_len, stored_len = 0, value_len = 0;
+
+  if (signature == NULL)
+    return TPD_SIGNATURE_NONE;
+  digest_len = digest_length (digest_node);
+  if (key == NULL || slice->body_len == 0 || digest_len == 0 || g_strcmp0 (algorithm, "RSA PKCS#1-V1.5") != 0
+      || !has_one_reading (text + slice->start, slice->len, doc))
+    return TPD_SIGNATURE_UNKNOWN;
+
+  /* The digest VALUE is inside DIGEST, that of the signature a direct child. */
+  stored = tpd_xrml_value (tpd_xml_child (digest_node, "VALUE"), TPD_SHA256_SIZE, &stored_len);
+  value = tpd_xrml_value (tpd_xml_child (signature, "VALUE"), TPD_RSA_MAX_BYTES, &value_len);
+  if (value == NULL || stored == NULL || stored_len != digest_len)
+    return TPD_SIGNATURE_BAD;
+
+  for (int squeeze = 0; squeeze <= 1; squeeze++)
+    {
+      make_digest (text + slice->body_start, slice->body_len, squeeze, digest_len, digest);
+      if (memcmp (digest, stored, digest_len) == 0 && tpd_public_key_verify (key, digest, digest_len, value, value_len))
+        return squeeze ? TPD_SIGNATURE_REPAIRED : TPD_SIGNATURE_GOOD;
+    }
+  return TPD_SIGNATURE_BAD;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The signature of one XrML document. Private to license/. */
+#pragma once
+
+#include "license/license.h"
+#include "license/text.h"
+#include "license/xml.h"
+
+/*
+ * Checks the signature of `slice` of `text` against `key` (NULL if the
+ * document names no usable key); `doc` is that slice, parsed. Never an error:
+ * what a broken signature means is for the caller to say.
+ */
+TpdSignatureState tpd_signature_check (const char *text, const TpdXrmlSlice *slice, const xmlDoc *doc,
+                                       const TpdPublicKey *key);
