@@ -106,6 +106,8 @@ typedef struct _TpdDocument TpdDocument;
 
 typedef struct {
   gssize (*pread) (TpdDocument *self, void *buf, gsize len, guint64 off, GError **error);
+  /* Frees what the format added, and `self`; the members of TpdDocument itself
+   * are released by tpd_document_unref() before. */
   void (*free) (TpdDocument *self);
 } TpdDocumentClass;
 

@@ -11,8 +11,9 @@ struct _TpdFormat {
   /* Stage 1: may this be ours? `head` is the first `len` bytes (at most
    * TPD_HEAD_SIZE) of a file of `size` bytes. No I/O. */
   gboolean (*candidate) (const guint8 *head, gsize len, guint64 size);
-  /* Stage 2: fills `probe`; leaves kind PLAIN and NOT_PROTECTED when it is
-   * not ours after all. */
+  /* Stage 2: fills `probe`; leaves kind PLAIN and NOT_PROTECTED, and nothing
+   * else set, when it is not ours after all. `source` counts against the
+   * budget and must not be kept. */
   void (*probe) (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe);
   GBytes *(*read_license) (const TpdProbe *probe, TpdSource *source, GError **error);
   TpdDocument *(*open) (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key,
@@ -21,6 +22,7 @@ struct _TpdFormat {
 };
 
 extern const TpdFormat tpd_format_pfile;
+extern const TpdFormat tpd_format_office;
 
 /* Sets a verdict with its sentence on a probe (takes nothing). */
 void tpd_probe_fail (TpdProbe *probe, TpdVerdict verdict, const char *format, ...) G_GNUC_PRINTF (3, 4);

@@ -31,6 +31,14 @@ typedef struct {
 void tpd_mode_answer_clear (TpdModeAnswer *answer);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TpdModeAnswer, tpd_mode_answer_clear)
 
+/* Whether a body of `body_size` bytes can hold `stored_size` bytes of plaintext
+ * in `mode`: the size law. Any numbers are allowed. */
+gboolean tpd_mode_size_fits (TpdCipherMode mode, guint64 stored_size, guint64 body_size);
+
+/* The document that `answer` stands for, over the body it was asked about;
+ * takes the words and sentences out of `answer`. (transfer full) */
+TpdDocument *tpd_mode_answer_to_document (TpdModeAnswer *answer, TpdKind kind, TpdSource *body);
+
 /* Bounded work. Errors: TPD_ERROR_DAMAGED, TPD_ERROR_AMBIGUOUS,
  * TPD_ERROR_UNSUPPORTED, TPD_ERROR_ERRNO+. */
 gboolean tpd_mode_decide (const TpdModeQuestion *question, TpdContentKey *key, TpdModeAnswer *answer, GError **error);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Decoded kinds: containers without random access (mail, PDF) are decoded
+ * whole, once, into sealed anonymous memory, and then read like any other
+ * document. Private to format/.
+ */
+#pragma once
+
+#include "format/document.h"
+
+/*
+ * A growing piece of anonymous memory (memfd, kept out of core dumps, locked
+ * as far as the limit allows). Every byte is charged to the budget before it
+ * is written; over it, TPD_ERROR_TOO_LARGE. One thread at a time.
+ */
+typedef struct _TpdSink TpdSink;
+
+/* `budget` may be NULL (tests); must outlive the sink. (transfer full) */
+TpdSink *tpd_sink_new (TpdBudget *budget, GError **error);
+void tpd_sink_free (TpdSink *sink);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdSink, tpd_sink_free)
+
+gboolean tpd_sink_append (TpdSink *sink, const void *data, gsize len, GError **error);
+/* Overwrites inside what was appended. */
+gboolean tpd_sink_pwrite (TpdSink *sink, const void *data, gsize len, guint64 off, GError **error);
+gboolean tpd_sink_pread (TpdSink *sink, void *buf, gsize len, guint64 off, GError **error);
+/* Appends all of `source`. */
+gboolean tpd_sink_append_source (TpdSink *sink, TpdSource *source, GError **error);
+guint64 tpd_sink_size (const TpdSink *sink);
+
+/* Seals the memory against every change and gives it as a source or a
+ * document; the sink is gone afterwards (also on error). (transfer full) */
+TpdSource *tpd_sink_to_source (TpdSink *sink, GError **error);
+TpdDocument *tpd_sink_to_document (TpdSink *sink, TpdKind kind, GError **error);
+
+/* The sealed memory file behind a decoded document, -1 for others; owned by
+ * the document. */
+int tpd_document_memory_fd (TpdDocument *document);
+
+/* What decoding a file of `source_size` bytes may cost over all nesting:
+ * 64 times its size and 64 MiB. */
+void tpd_budget_init_decode (TpdBudget *budget, guint64 source_size);
+/* Charges `bytes` of decoded data; TPD_ERROR_TOO_LARGE or _CANCELLED. */
+gboolean tpd_budget_charge (TpdBudget *budget, guint64 bytes, GError **error);

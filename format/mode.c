@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which cipher mode a body has. The license's mode word stands; it is left
+ * only when size law or content speak against it and another mode shows at
+ * least 32 bits of agreement that chance does not give: PKCS#7 bytes (8 bits
+ * each), the magic of the file type, or text where noise would be. A reading
+ * that shares its first bytes with the word's reading (the CBC modes do) gains
+ * nothing from them. Servers up to Windows 2012 R2 write the ECB word whatever
+ * the truth ([MS-RMPR] 2.2.9.1.13.1), so an ECB reading without any sign of
+ * sense counts as one that the content speaks against.
+ *
+ * The words that an answer may carry, as JSON shows them:
+ *
+ *   pfile-v2-cbc4k    ECB word in a pfile of version 2: read as CBC4K
+ *   mode-word-swapped the mode word was stored in the other byte order
+ *   mode-cbc4k        the word was disproved or unknown, and this mode
+ *   mode-cbc4k-nopad    proved from the content
+ *   mode-ecb
+ *   mode-cbc512
+ *   iv-index          CBC4K without padding: this IV rule was proved from the
+ *   iv-offset           content, because no public source says which it is
+ */
+#include "format/mode.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "crypto/secret.h"
+#include "format/body.h"
+#include "format/proof.h"
+
+#define AES_BLOCK 16
+#define HEAD_MAX 4096
+/* CBC512 and CBC4K have the same ciphertext up to here. */
+#define SHARED_HEAD 512
+#define PROVED_BITS 32
+
+/* The question while it is worked on. */
+typedef struct {
+  const TpdModeQuestion *question;
+  TpdContentKey *key;
+  TpdModeAnswer *answer;
+  guint64 stored; /* plain size, or TPD_SIZE_UNKNOWN */
+  guint64 size;   /* of the body */
+} Case;
+
+/* One hypothesis about the body, and what speaks for and against it. */
+typedef struct {
+  TpdCipherMode mode;
+  TpdContentCipher *cipher;
+  gboolean size_broken; /* the size law speaks against it */
+  gboolean padding_broken;
+  guint64 plain_size;
+  guint padding_bits;
+  guint head_bits;
+  gboolean magic_missing;
+} Reading;
+
+static void
+reading_clear (Reading *reading)
+{
+  g_clear_pointer (&reading->cipher, tpd_content_cipher_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Reading, reading_clear)
+
+static void
+add (GPtrArray *array, const char *text)
+{
+  g_ptr_array_add (array, g_strdup (text));
+}
+
+/* --- Evidence --------------------------------------------------------- */
+
+gboolean
+tpd_mode_size_fits (TpdCipherMode mode, guint64 stored_size, guint64 body_size)
+{
+  /* Also keeps the laws' arithmetic from overflowing. */
+  if (stored_size > body_size || body_size > G_MAXINT64)
+    return FALSE;
+  if (tpd_cipher_mode_body_size (mode, stored_size, FALSE) == body_size)
+    return TRUE;
+  return (mode == TPD_CIPHER_CBC4K_NOPAD || mode == TPD_CIPHER_CBC512)
+         && tpd_cipher_mode_body_size (mode, stored_size, TRUE) == body_size;
+}
+
+static gboolean
+is_text_control (gunichar c)
+{
+  return c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == 0x1a;
+}
+
+/*
+ * How unlikely it is that noise looks like this. A byte of noise is a control
+ * character with a chance of 1 in 9, and valid UTF-8 far more rarely.
+ */
+static guint
+text_bits (const guint8 *head, gsize len)
+{
+  const char *end;
+
+  if (len >= 4 && head[0] == 0xff && head[1] == 0xfe)
+    {
+      guint bits = 16;
+
+      for (gsize i = 2; i + 1 < len; i += 2)
+        {
+          if (head[i + 1] != 0)
+            continue;
+          if ((head[i] < 0x20 && !is_text_control (head[i])) || head[i] == 0x7f)
+            return 0;
+          bits += 8;
+        }
+      return bits;
+    }
+  for (gsize i = 0; i < len; i++)
+    if ((head[i] < 0x20 && !is_text_control (head[i])) || head[i] == 0x7f)
+      return 0;
+  /* The last character may be cut in two. */
+  if (g_utf8_validate_len ((const char *) head, len, &end) || (gsize) ((const char *) head + len - end) < 4)
+    return (guint) len;
+  return (guint) (len / 8);
+}
+
+/*
+ * Makes the reading of the body in `mode` and holds it against the size law
+ * and, where there is one, the padding. The IV rule matters for CBC4K_NOPAD
+ * only, and there only from the second segment on.
+ */
+static gboolean
+reading_make (Case *c, TpdCipherMode mode, TpdIvRule rule, Reading *reading, GError **error)
+{
+  guint8 block[AES_BLOCK];
+  guint padding;
+
+  *reading = (Reading){ .mode = mode };
+  reading->cipher = tpd_content_cipher_new (c->key->key->data, c->key->key->len, mode, rule, error);
+  if (reading->cipher == NULL)
+    return FALSE;
+  reading->plain_size = c->stored != TPD_SIZE_UNKNOWN ? c->stored : c->size;
+  if (c->stored != TPD_SIZE_UNKNOWN)
+    reading->size_broken = !tpd_mode_size_fits (mode, c->stored, c->size);
+  if (mode != TPD_CIPHER_CBC4K || reading->size_broken)
+    return TRUE;
+  if (c->size == 0)
+    {
+      reading->size_broken = TRUE;
+      return TRUE;
+    }
+  if (!tpd_body_read (c->question->body, reading->cipher, block, sizeof block, c->size - sizeof block, error))
+    return FALSE;
+  padding = tpd_pkcs7_length (block);
+  tpd_wipe (block, sizeof block);
+  reading->padding_broken = padding == 0 || (c->stored != TPD_SIZE_UNKNOWN && (guint64) padding != c->size - c->stored);
+  if (reading->padding_broken)
+    return TRUE;
+  reading->plain_size = c->size - padding;
+  reading->padding_bits = 8 * padding;
+  return TRUE;
+}
+
+static gboolean
+reading_is_broken (const Reading *reading)
+{
+  return reading->size_broken || reading->padding_broken;
+}
+
+/* Looks at up to `max` bytes at the start of the plaintext. */
+static gboolean
+reading_look (Case *c, Reading *reading, gsize max, GError **error)
+{
+  guint8 head[HEAD_MAX];
+  guint64 certain = reading->plain_size;
+  gsize len;
+  guint bits = 0;
+
+  /* The last block of an unpadded body of unknown size ends in anything. */
+  if (c->stored == TPD_SIZE_UNKNOWN && reading->mode != TPD_CIPHER_CBC4K)
+    certain = certain > AES_BLOCK ? certain - (AES_BLOCK - 1) : MIN (certain, 1);
+  len = (gsize) MIN (certain, (guint64) MIN (max, sizeof head));
+  if (len == 0)
+    return TRUE;
+  if (!tpd_body_read (c->question->body, reading->cipher, head, len, 0, error))
+    return FALSE;
+  reading->magic_missing = tpd_check_magic (head, len, c->question->extension, &bits) == TPD_CHECK_DISPROVED;
+  reading->head_bits = MAX (bits, text_bits (head, len));
+  tpd_wipe (head, sizeof head);
+  return TRUE;
+}
+
+/* --- Taking a reading ------------------------------------------------- */
+
+static void
+take (Case *c, const Reading *reading, TpdProof proof)
+{
+  TpdModeAnswer *answer = c->answer;
+
+  answer->cipher = tpd_content_cipher_ref (reading->cipher);
+  answer->plain_size = reading->plain_size;
+  answer->proof = proof;
+  if (c->stored != TPD_SIZE_UNKNOWN || reading->mode == TPD_CIPHER_CBC4K || c->size == 0)
+    return;
+  answer->proof = TPD_PROOF_NONE;
+  add (answer->warnings, reading->mode == TPD_CIPHER_ECB
+                             ? "The exact size is not stored: up to 15 trailing bytes may be padding."
+                             : "The exact size is not stored: trailing bytes up to a whole segment may be padding.");
+}
+
+/* The proof that an unpadded reading of known size has without a look at its structure. */
+static TpdProof
+plain_proof (const Case *c, const Reading *reading)
+{
+  gboolean odd = c->size == 0 || (reading->magic_missing && reading->head_bits == 0);
+
+  return odd ? TPD_PROOF_NONE : TPD_PROOF_PLAUSIBLE;
+}
+
+static const char *
+mode_word (TpdCipherMode mode)
+{
+  switch (mode)
+    {
+    case TPD_CIPHER_ECB:
+      return "mode-ecb";
+    case TPD_CIPHER_CBC4K:
+      return "mode-cbc4k";
+    case TPD_CIPHER_CBC4K_NOPAD:
+      return "mode-cbc4k-nopad";
+    case TPD_CIPHER_CBC512:
+      break;
+    }
+  return "mode-cbc512";
+}
+
+static void
+take_instead (Case *c, const Reading *reading, TpdProof proof)
+{
+  add (c->answer->fallbacks, mode_word (reading->mode));
+  take (c, reading, proof);
+}
+
+/* --- CBC without padding: which one ----------------------------------- */
+
+/* Whether the structure of the content, read under `reading`, holds across segments. */
+static gboolean
+check_structure (Case *c, const Reading *reading, gsize segment, TpdCheck *check, GError **error)
+{
+  g_autoptr (TpdDocument) document =
+      tpd_body_document_new (TPD_KIND_PLAIN, c->question->body, reading->cipher, reading->plain_size);
+  g_autoptr (TpdSource) source = tpd_source_new_document (document);
+
+  return tpd_check_segments (source, segment, check, error);
+}
+
+/*
+ * Takes one of `readings`, which differ in the first 16 bytes of the segments
+ * after the first and in nothing else: the only one whose structure proves it.
+ */
+static gboolean
+take_proved (Case *c, const Reading *readings, guint n, gsize segment, const Reading **taken, GError **error)
+{
+  *taken = NULL;
+  for (guint i = 0; i < n; i++)
+    {
+      TpdCheck check = TPD_CHECK_UNKNOWN;
+
+      if (!check_structure (c, &readings[i], segment, &check, error))
+        return FALSE;
+      if (check != TPD_CHECK_PROVED)
+        continue;
+      if (*taken != NULL)
+        {
+          *taken = NULL;
+          break;
+        }
+      *taken = &readings[i];
+    }
+  if (*taken != NULL)
+    return TRUE;
+  g_set_error (error, TPD_ERROR, TPD_ERROR_AMBIGUOUS,
+               "The content is encrypted in segments without padding, for which two rules exist, and it does not show"
+               " which one was used; name it with -o iv=index or -o iv=offset (tpd: --iv index, --iv offset) and check"
+               " the result.");
+  return FALSE;
+}
+
+/*
+ * Chooses among the unpadded CBC modes in `allowed` (bits of 1 << mode) whose
+ * size law holds. `*found` stays FALSE when none is left.
+ */
+static gboolean
+choose_unpadded (Case *c, guint allowed, gboolean instead, gboolean *found, GError **error)
+{
+  static const struct {
+    TpdCipherMode mode;
+    TpdIvRule rule;
+  } known[] = {
+    { TPD_CIPHER_CBC4K_NOPAD, TPD_IV_INDEX },
+    { TPD_CIPHER_CBC4K_NOPAD, TPD_IV_OFFSET },
+    { TPD_CIPHER_CBC512, TPD_IV_OFFSET },
+  };
+  TpdIvChoice iv = c->question->iv;
+  Reading readings[G_N_ELEMENTS (known)] = { 0 };
+  const Reading *taken = NULL;
+  TpdProof proof = TPD_PROOF_PROVEN;
+  gsize segment = 0;
+  guint n = 0;
+  gboolean ok = TRUE;
+
+  for (guint i = 0; ok && i < G_N_ELEMENTS (known); i++)
+    {
+      gsize own_segment = tpd_cipher_mode_segment (known[i].mode);
+      gboolean first_segment_only = c->size <= own_segment;
+
+      if ((allowed & 1u << known[i].mode) == 0)
+        continue;
+      /* Readings that are the same bytes are one reading. */
+      if (n > 0 && first_segment_only)
+        continue;
+      if (known[i].mode == TPD_CIPHER_CBC4K_NOPAD && !first_segment_only
+          && iv == (known[i].rule == TPD_IV_INDEX ? TPD_IV_FORCE_OFFSET : TPD_IV_FORCE_INDEX))
+        continue;
+      ok = reading_make (c, known[i].mode, known[i].rule, &readings[n], error);
+      if (ok && !readings[n].size_broken)
+        {
+          segment = own_segment;
+          n++;
+        }
+      else
+        reading_clear (&readings[n]);
+    }
+  if (ok && n == 1)
+    {
+      ok = reading_look (c, &readings[0], HEAD_MAX, error);
+      taken = &readings[0];
+      proof = plain_proof (c, taken);
+    }
+  else if (ok && n > 1)
+    ok = take_proved (c, readings, n, segment, &taken, error);
+  *found = ok && n > 0;
+  if (*found)
+    {
+      if (instead)
+        add (c->answer->fallbacks, mode_word (taken->mode));
+      if (n > 1 && taken->mode == TPD_CIPHER_CBC4K_NOPAD)
+        add (c->answer->fallbacks,
+             tpd_content_cipher_iv_rule (taken->cipher) == TPD_IV_INDEX ? "iv-index" : "iv-offset");
+      take (c, taken, proof);
+    }
+  for (guint i = 0; i < n; i++)
+    reading_clear (&readings[i]);
+  return ok;
+}
+
+/* --- Leaving the word ------------------------------------------------- */
+
+/*
+ * Looks for a mode other than that of `own` (NULL: the word is unknown) that
+ * the content proves.
+ */
+static gboolean
+find_other (Case *c, const Reading *own, gboolean *found, GError **error)
+{
+  /* Whether the start of a CBC reading can tell anything new. */
+  gboolean cbc_head_counts = own == NULL || own->mode == TPD_CIPHER_ECB;
+  g_auto (Reading) padded = { 0 };
+  g_auto (Reading) ecb = { 0 };
+  g_auto (Reading) start = { 0 };
+
+  *found = FALSE;
+  if (own == NULL || own->mode != TPD_CIPHER_CBC4K)
+    {
+      if (!reading_make (c, TPD_CIPHER_CBC4K, TPD_IV_INDEX, &padded, error))
+        return FALSE;
+      if (!reading_is_broken (&padded) && cbc_head_counts && !reading_look (c, &padded, HEAD_MAX, error))
+        return FALSE;
+      if (!reading_is_broken (&padded) && padded.padding_bits + padded.head_bits >= PROVED_BITS)
+        {
+          take_instead (c, &padded, TPD_PROOF_PLAUSIBLE);
+          *found = TRUE;
+          return TRUE;
+        }
+      if (padded.padding_bits > 0 && own != NULL && own->mode == TPD_CIPHER_ECB && own->head_bits == 0)
+        add (c->answer->warnings, "The license names the cipher mode ECB, but the content ends like padded CBC4K, which"
+                                  " is not certain enough to leave the license's word.");
+    }
+  if (own == NULL || own->mode != TPD_CIPHER_ECB)
+    {
+      if (!reading_make (c, TPD_CIPHER_ECB, TPD_IV_INDEX, &ecb, error))
+        return FALSE;
+      if (!ecb.size_broken && !reading_look (c, &ecb, HEAD_MAX, error))
+        return FALSE;
+      if (!ecb.size_broken && ecb.head_bits >= PROVED_BITS)
+        {
+          take_instead (c, &ecb, TPD_PROOF_PLAUSIBLE);
+          *found = TRUE;
+          return TRUE;
+        }
+    }
+  /* Wrong padding alone is damage; and without a size, a body that lost its end would pass. */
+  if (!cbc_head_counts && !own->size_broken)
+    return TRUE;
+  if (own != NULL && c->stored == TPD_SIZE_UNKNOWN)
+    return TRUE;
+  if (!reading_make (c, TPD_CIPHER_CBC512, TPD_IV_OFFSET, &start, error)
+      || !reading_look (c, &start, SHARED_HEAD, error))
+    return FALSE;
+  if (start.head_bits < PROVED_BITS)
+    return TRUE;
+  return choose_unpadded (c, 1u << TPD_CIPHER_CBC4K_NOPAD | 1u << TPD_CIPHER_CBC512, TRUE, found, error);
+}
+
+static gboolean
+set_broken_error (const Case *c, const Reading *own, GError **error)
+{
+  if (own->padding_broken)
+    g_set_error (error, TPD_ERROR, TPD_ERROR_DAMAGED,
+                 "The padding at the end of the content is wrong: the file was cut off or altered.");
+  else if (c->size == 0)
+    g_set_error (error, TPD_ERROR, TPD_ERROR_DAMAGED,
+                 "The file holds no encrypted content, not even for an empty document: it was cut off.");
+  else
+    g_set_error (error, TPD_ERROR, TPD_ERROR_DAMAGED,
+                 "The %" G_GUINT64_FORMAT " bytes of encrypted content do not fit a document of %" G_GUINT64_FORMAT
+                 " bytes in cipher mode %s: the file was cut off or altered.",
+                 c->size, c->stored, tpd_cipher_name (own->mode, c->key->key->len));
+  return FALSE;
+}
+
+/* Whether the content gives reason to look for another mode. */
+static gboolean
+is_doubtful (const Reading *own)
+{
+  return own->mode != TPD_CIPHER_CBC4K && (own->magic_missing || own->head_bits == 0);
+}
+
+/* The word's reading stands. */
+static gboolean
+keep (Case *c, const Reading *own, GError **error)
+{
+  gboolean found;
+
+  switch (own->mode)
+    {
+    case TPD_CIPHER_CBC4K:
+      take (c, own, TPD_PROOF_PLAUSIBLE);
+      return TRUE;
+    case TPD_CIPHER_ECB:
+      take (c, own, plain_proof (c, own));
+      return TRUE;
+    default:
+      return choose_unpadded (c, 1u << own->mode, FALSE, &found, error);
+    }
+}
+
+/* The mode that the license states, as far as it is to be believed. */
+static gboolean
+stated_mode (Case *c, TpdCipherMode *mode)
+{
+  guint16 word = c->key->mode_word;
+
+  if (!tpd_cipher_mode_from_word (word, mode))
+    return FALSE;
+  if ((word & 0xff) == 0xff && word != TPD_MODE_WORD_ECB)
+    add (c->answer->fallbacks, "mode-word-swapped");
+  if (c->question->force_cbc4k && *mode == TPD_CIPHER_ECB)
+    {
+      add (c->answer->fallbacks, "pfile-v2-cbc4k");
+      *mode = TPD_CIPHER_CBC4K;
+    }
+  return TRUE;
+}
+
+static gboolean
+decide (Case *c, GError **error)
+{
+  TpdCipherMode mode = TPD_CIPHER_ECB;
+  gboolean known = stated_mode (c, &mode);
+  gboolean found = FALSE;
+  g_auto (Reading) own = { 0 };
+
+  if (c->size % AES_BLOCK != 0)
+    {
+      g_set_error (error, TPD_ERROR, TPD_ERROR_DAMAGED,
+                   "The encrypted content is %" G_GUINT64_FORMAT
+                   " bytes long, not a multiple of 16: the file was cut off or altered.",
+                   c->size);
+      return FALSE;
+    }
+  if (!reading_make (c, mode, TPD_IV_INDEX, &own, error))
+    return FALSE;
+  /* Nothing that is said to be nothing is nothing, in whatever mode. */
+  if (c->size == 0 && c->stored == 0)
+    {
+      take (c, &own, TPD_PROOF_PLAUSIBLE);
+      return TRUE;
+    }
+  if (known)
+    {
+      if (c->size == 0)
+        return reading_is_broken (&own) ? set_broken_error (c, &own, error) : keep (c, &own, error);
+      if (!reading_is_broken (&own) && mode != TPD_CIPHER_CBC4K
+          && !reading_look (c, &own, mode == TPD_CIPHER_ECB ? HEAD_MAX : SHARED_HEAD, error))
+        return FALSE;
+      if (!reading_is_broken (&own) && !is_doubtful (&own))
+        return keep (c, &own, error);
+    }
+  if (!find_other (c, known ? &own : NULL, &found, error))
+    return FALSE;
+  if (found)
+    return TRUE;
+  if (!known)
+    {
+      g_set_error (error, TPD_ERROR, TPD_ERROR_UNSUPPORTED,
+                   "The license names the unknown cipher mode 0x%04x, and the content does not show which mode it is.",
+                   c->key->mode_word);
+      return FALSE;
+    }
+  return reading_is_broken (&own) ? set_broken_error (c, &own, error) : keep (c, &own, error);
+}
+
+gboolean
+tpd_mode_decide (const TpdModeQuestion *question, TpdContentKey *key, TpdModeAnswer *answer, GError **error)
+{
+  Case c = { question, key, answer, question->stored_size, question->body->size };
+
+  *answer = (TpdModeAnswer){ .fallbacks = g_ptr_array_new_with_free_func (g_free),
+                             .warnings = g_ptr_array_new_with_free_func (g_free) };
+  if (decide (&c, error))
+    return TRUE;
+  tpd_mode_answer_clear (answer);
+  return FALSE;
+}
+
+/* --- The answer ------------------------------------------------------- */
+
+static char **
+steal_strv (GPtrArray **array)
+{
+  GPtrArray *stolen = g_steal_pointer (array);
+
+  if (stolen->len == 0)
+    {
+      g_ptr_array_unref (stolen);
+      return NULL;
+    }
+  g_ptr_array_add (stolen, NULL);
+  return (char **) g_ptr_array_free (stolen, FALSE);
+}
+
+TpdDocument *
+tpd_mode_answer_to_document (TpdModeAnswer *answer, TpdKind kind, TpdSource *body)
+{
+  TpdDocument *document = tpd_body_document_new (kind, body, answer->cipher, answer->plain_size);
+
+  document->proof = answer->proof;
+  document->fallbacks = steal_strv (&answer->fallbacks);
+  document->warnings = steal_strv (&answer->warnings);
+  return document;
+}
+
+void
+tpd_mode_answer_clear (TpdModeAnswer *answer)
+{
+  g_clear_pointer (&answer->cipher, tpd_content_cipher_unref);
+  g_clear_pointer (&answer->fallbacks, g_ptr_array_unref);
+  g_clear_pointer (&answer->warnings, g_ptr_array_unref);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Office documents and XPS packages: compound files whose real content is one
+ * encrypted stream ([MS-OFFCRYPTO] 2.2; docs/formats.md, "Office"). The stream
+ * starts with the plain size (8 bytes, little-endian); what follows is the
+ * ciphertext. Of binary Office files the content is again a whole compound
+ * file, and the streams beside it are a placeholder that is ignored.
+ *
+ * The probe reads entries and the first bytes of streams; the chain of the
+ * content is followed in full only when that is cheap, and always at open.
+ */
+#include "base/bytes.h"
+#include "base/error.h"
+#include "format/cfb.h"
+#include "format/dataspaces.h"
+#include "format/format.h"
+#include "format/mode.h"
+
+#define PREFIX_SIZE 8
+#define AES_BLOCK 16
+/* Content up to this size has its chain followed by the probe. */
+#define PROBE_CHAIN_MAX (1024 * 1024)
+/* How much of a file whose directory is lost is searched for a transform. */
+#define SEARCH_BYTES (1024 * 1024)
+#define SEARCH_PIECE (64 * 1024)
+#define SEARCH_OVERLAP 128
+
+/* TpdProbe.layout: entries are valid for any TpdCfb of the same file. */
+typedef struct {
+  TpdCfbEntry content;
+  TpdCfbEntry primary;
+  guint32 license_off, license_len;
+  guint64 plain_size;
+} Layout;
+
+static gboolean
+office_candidate (const guint8 *head, gsize len, guint64 size)
+{
+  return tpd_cfb_magic (head, len);
+}
+
+/* Whether a file that cannot be followed shows that it was protected. Read
+ * errors are left to whoever reads the file next. */
+static gboolean
+search_drm (TpdSource *source)
+{
+  g_autofree guint8 *data = g_malloc (SEARCH_PIECE);
+  guint64 end = MIN (source->size, (guint64) SEARCH_BYTES);
+
+  for (guint64 off = 0; off < end; off += SEARCH_PIECE - SEARCH_OVERLAP)
+    {
+      gssize n = tpd_source_pread (source, data, SEARCH_PIECE, off, NULL);
+      if (n <= 0)
+        return FALSE;
+      if (tpd_dataspaces_contains_drm (data, (gsize) n))
+        return TRUE;
+    }
+  return FALSE;
+}
+
+/*
+ * The directory cannot be read. Other programs may mend or ignore that in a
+ * plain file, so it is ours to refuse only with a sign of protection.
+ */
+static void
+fail_unreadable (TpdSource *source, const GError *error, TpdProbe *probe)
+{
+  if (error->code >= TPD_ERROR_STALE)
+    tpd_probe_fail_error (probe, error);
+  else if (search_drm (source))
+    {
+      probe->kind = TPD_KIND_OOXML;
+      tpd_probe_fail_error (probe, error);
+    }
+}
+
+/* The stored plain size against the body. FALSE with the probe failed. */
+static gboolean
+probe_content (TpdCfb *cfb, const TpdCfbEntry *content, TpdProbe *probe, guint64 *plain_size)
+{
+  guint8 prefix[PREFIX_SIZE];
+  TpdBytes bytes = tpd_bytes (prefix, sizeof prefix);
+  g_autoptr (GError) error = NULL;
+  guint64 body;
+
+  *plain_size = 0;
+  if (content->size == 0)
+    return TRUE;
+  if (content->size < PREFIX_SIZE)
+    {
+      tpd_probe_fail (probe, TPD_VERDICT_DAMAGED, "The protected file is damaged: its content is cut off.");
+      return FALSE;
+    }
+  if (!tpd_cfb_stream_peek (cfb, content, prefix, sizeof prefix, &error))
+    {
+      tpd_probe_fail_error (probe, error);
+      return FALSE;
+    }
+  if (content->size <= PROBE_CHAIN_MAX)
+    {
+      TpdSource *stream = tpd_cfb_stream_new (cfb, content, &error);
+      if (stream == NULL)
+        {
+          tpd_probe_fail_error (probe, error);
+          return FALSE;
+        }
+      tpd_source_unref (stream);
+    }
+  tpd_bytes_take_u64le (&bytes, plain_size);
+  body = (content->size - PREFIX_SIZE) / AES_BLOCK * AES_BLOCK;
+  if (*plain_size > body)
+    {
+      tpd_probe_fail (probe, TPD_VERDICT_DAMAGED,
+                      "The protected file is damaged: it says that it holds %" G_GUINT64_FORMAT
+                      " bytes, but only %" G_GUINT64_FORMAT " are there.",
+                      *plain_size, body);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static void
+probe_spaces (TpdCfb *cfb, TpdProbe *probe)
+{
+  g_auto (TpdDataSpaces) spaces = { 0 };
+  g_autoptr (GError) error = NULL;
+  Layout *layout;
+  guint64 plain_size;
+
+  if (!tpd_dataspaces_read (cfb, &spaces, &error))
+    {
+      if (g_error_matches (error, TPD_ERROR, TPD_ERROR_NOT_PROTECTED))
+        return;
+      probe->kind = spaces.kind;
+      tpd_probe_fail_error (probe, error);
+      return;
+    }
+  probe->kind = spaces.kind;
+  probe->verdict = TPD_VERDICT_OK;
+  probe->size_class = TPD_SIZE_EXACT;
+  probe->metadata = g_steal_pointer (&spaces.label_info);
+  if (spaces.warning != NULL)
+    {
+      probe->warnings = g_new0 (char *, 2);
+      probe->warnings[0] = g_steal_pointer (&spaces.warning);
+    }
+  if (spaces.compressed)
+    {
+      tpd_probe_fail (probe, TPD_VERDICT_UNSUPPORTED,
+                      "The file holds no document, only a compressed copy of it for a viewer, which is not supported.");
+      return;
+    }
+  if (!probe_content (cfb, &spaces.content, probe, &plain_size))
+    return;
+  probe->plain_size = plain_size;
+  layout = g_new0 (Layout, 1);
+  layout->content = spaces.content;
+  layout->primary = spaces.primary;
+  layout->license_off = spaces.license_off;
+  layout->license_len = spaces.license_len;
+  layout->plain_size = plain_size;
+  probe->layout = layout;
+}
+
+static void
+office_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TpdCfb) cfb = tpd_cfb_open (source, &error);
+  const TpdCfbEntry *storage = NULL;
+
+  if (cfb == NULL || !tpd_cfb_find (cfb, NULL, TPD_DATASPACES_STORAGE, &storage, &error))
+    fail_unreadable (source, error, probe);
+  else if (storage != NULL && storage->type == TPD_CFB_STORAGE)
+    probe_spaces (cfb, probe);
+}
+
+static GBytes *
+office_read_license (const TpdProbe *probe, TpdSource *source, GError **error)
+{
+  const Layout *layout = probe->layout;
+  g_autoptr (TpdCfb) cfb = tpd_cfb_open (source, error);
+  g_autoptr (TpdSource) stream = NULL;
+
+  if (cfb == NULL || (stream = tpd_cfb_stream_new (cfb, &layout->primary, error)) == NULL)
+    return NULL;
+  return tpd_source_read_bytes (stream, layout->license_off, layout->license_len, error);
+}
+
+static gboolean
+fits_any_mode (guint64 plain_size, guint64 body)
+{
+  return tpd_mode_size_fits (TPD_CIPHER_ECB, plain_size, body)
+         || tpd_mode_size_fits (TPD_CIPHER_CBC4K, plain_size, body)
+         || tpd_mode_size_fits (TPD_CIPHER_CBC4K_NOPAD, plain_size, body)
+         || tpd_mode_size_fits (TPD_CIPHER_CBC512, plain_size, body);
+}
+
+/* The ciphertext: what lies behind the size, in whole blocks. Where there is
+ * more than any mode makes of that size, the surplus is left out. */
+static TpdSource *
+open_body (TpdSource *source, const Layout *layout, guint64 *surplus, GError **error)
+{
+  g_autoptr (TpdCfb) cfb = NULL;
+  g_autoptr (TpdSource) stream = NULL;
+  guint64 body, needed;
+
+  *surplus = 0;
+  cfb = tpd_cfb_open (source, error);
+  if (cfb == NULL || (stream = tpd_cfb_stream_new (cfb, &layout->content, error)) == NULL)
+    return NULL;
+  if (stream->size < PREFIX_SIZE)
+    return g_steal_pointer (&stream);
+  body = (stream->size - PREFIX_SIZE) / AES_BLOCK * AES_BLOCK;
+  if (layout->plain_size <= body && !fits_any_mode (layout->plain_size, body))
+    {
+      needed = (layout->plain_size + AES_BLOCK - 1) / AES_BLOCK * AES_BLOCK;
+      *surplus = body - needed;
+      body = needed;
+    }
+  return tpd_source_new_range (stream, PREFIX_SIZE, body);
+}
+
+static TpdDocument *
+office_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, const TpdOpenOptions *options,
+             TpdBudget *budget, GError **error)
+{
+  const Layout *layout = probe->layout;
+  guint64 surplus;
+  g_autoptr (TpdSource) body = open_body (source, layout, &surplus, error);
+  g_autoptr (TpdSource) budgeted = NULL;
+  g_auto (TpdModeAnswer) answer = { 0 };
+
+  if (body == NULL)
+    return NULL;
+  /* The decision counts against the budget; the document outlives it. */
+  budgeted = tpd_source_new_budgeted (body, budget);
+  if (!tpd_mode_decide (&(TpdModeQuestion){ .body = budgeted, .stored_size = layout->plain_size, .iv = options->iv },
+                        content_key, &answer, error))
+    return NULL;
+  if (surplus > 0)
+    g_ptr_array_add (answer.warnings, g_strdup_printf ("The content is %" G_GUINT64_FORMAT
+                                                       " bytes longer than its size needs; they are left out.",
+                                                       surplus));
+  return tpd_mode_answer_to_document (&answer, probe->kind, body);
+}
+
+const TpdFormat tpd_format_office = {
+  .name = "office",
+  .candidate = office_candidate,
+  .probe = office_probe,
+  .read_license = office_read_license,
+  .open = office_open,
+  .free_layout = g_free,
+};

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Probing: what a file is, without a key. Most files of a share are plain, so
+ * stage 1 is one read of the head onto the stack and a comparison of magics;
+ * only candidates pay for stage 2, which runs under a budget.
+ */
+#include <errno.h>
+
+#include "base/error.h"
+#include "format/format.h"
+
+static const TpdFormat *const formats[] = {
+  &tpd_format_pfile,
+  &tpd_format_office,
+};
+
+const char *
+tpd_kind_word (TpdKind kind)
+{
+  static const char *const words[] = {
+    [TPD_KIND_PLAIN] = "plain", [TPD_KIND_PFILE] = "pfile", [TPD_KIND_OOXML] = "ooxml", [TPD_KIND_OLE] = "ole",
+    [TPD_KIND_XPS] = "xps",     [TPD_KIND_RPMSG] = "rpmsg", [TPD_KIND_MSG] = "msg",     [TPD_KIND_EML] = "eml",
+    [TPD_KIND_PDF] = "pdf",     [TPD_KIND_ZIP] = "zip",
+  };
+
+  g_return_val_if_fail ((guint) kind < G_N_ELEMENTS (words), "plain");
+  return words[kind];
+}
+
+const char *
+tpd_proof_word (TpdProof proof)
+{
+  static const char *const words[] = {
+    [TPD_PROOF_NONE] = "none",
+    [TPD_PROOF_PLAUSIBLE] = "plausible",
+    [TPD_PROOF_PROVEN] = "proven",
+  };
+
+  g_return_val_if_fail ((guint) proof < G_N_ELEMENTS (words), "none");
+  return words[proof];
+}
+
+void
+tpd_probe_fail (TpdProbe *probe, TpdVerdict verdict, const char *format, ...)
+{
+  va_list args;
+
+  g_free (probe->message);
+  va_start (args, format);
+  probe->message = g_strdup_vprintf (format, args);
+  va_end (args);
+  probe->verdict = verdict;
+}
+
+void
+tpd_probe_fail_error (TpdProbe *probe, const GError *error)
+{
+  tpd_probe_fail (probe, tpd_verdict_from_error (error), "%s", error->message);
+  if (probe->verdict != TPD_VERDICT_IO_ERROR)
+    return;
+  if (g_error_matches (error, TPD_ERROR, TPD_ERROR_STALE))
+    probe->io_errno = ESTALE;
+  else if (g_error_matches (error, TPD_ERROR, TPD_ERROR_CANCELLED))
+    probe->io_errno = EINTR;
+  else
+    probe->io_errno = tpd_error_get_errno (error);
+}
+
+/* The first bytes of the file: all there are, or TPD_HEAD_SIZE. */
+static gboolean
+read_head (TpdSource *source, TpdBudget *budget, guint8 head[TPD_HEAD_SIZE], gsize *len, GError **error)
+{
+  gsize wanted = (gsize) MIN (source->size, (guint64) TPD_HEAD_SIZE);
+  gssize n = 0;
+
+  if (budget != NULL)
+    {
+      if (g_atomic_int_get (&budget->cancelled) != 0)
+        {
+          g_set_error (error, TPD_ERROR, TPD_ERROR_CANCELLED, "The work was cancelled.");
+          return FALSE;
+        }
+      g_atomic_int_inc (&budget->used_reads);
+    }
+  if (wanted > 0)
+    n = tpd_source_pread (source, head, wanted, 0, error);
+  if (n < 0)
+    return FALSE;
+  /* A head that is cut short could hide a magic: never call that plain. */
+  if ((gsize) n < wanted)
+    {
+      g_set_error (error, TPD_ERROR, TPD_ERROR_STALE,
+                   "The file became shorter while it was read; look again when nobody writes to it.");
+      return FALSE;
+    }
+  *len = wanted;
+  return TRUE;
+}
+
+static void
+probe_candidate (const TpdFormat *format, TpdSource *source, TpdBudget *budget, const guint8 *head, gsize len,
+                 TpdProbe *probe)
+{
+  TpdBudget own;
+  g_autoptr (TpdSource) budgeted = NULL;
+
+  if (budget == NULL)
+    {
+      tpd_budget_init_probe (&own);
+      own.used_reads = 1;
+      budget = &own;
+    }
+  budgeted = tpd_source_new_budgeted (source, budget);
+  format->probe (budgeted, head, len, probe);
+  if (probe->kind != TPD_KIND_PLAIN)
+    probe->format = format;
+}
+
+TpdProbe *
+tpd_probe (TpdSource *source, TpdBudget *budget)
+{
+  guint8 head[TPD_HEAD_SIZE];
+  gsize len = 0;
+  TpdProbe *probe = g_new0 (TpdProbe, 1);
+  g_autoptr (GError) error = NULL;
+
+  probe->kind = TPD_KIND_PLAIN;
+  probe->verdict = TPD_VERDICT_NOT_PROTECTED;
+  if (!read_head (source, budget, head, &len, &error))
+    {
+      tpd_probe_fail_error (probe, error);
+      return probe;
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (formats); i++)
+    {
+      if (!formats[i]->candidate (head, len, source->size))
+        continue;
+      probe_candidate (formats[i], source, budget, head, len, probe);
+      if (probe->kind != TPD_KIND_PLAIN || probe->verdict != TPD_VERDICT_NOT_PROTECTED)
+        break;
+    }
+  return probe;
+}
+
+void
+tpd_probe_free (TpdProbe *probe)
+{
+  if (probe == NULL)
+    return;
+  if (probe->layout != NULL && probe->format != NULL)
+    probe->format->free_layout (probe->layout);
+  g_free (probe->message);
+  g_free (probe->extension);
+  g_free (probe->metadata);
+  g_strfreev (probe->warnings);
+  g_free (probe);
+}
+
+GBytes *
+tpd_probe_read_license (const TpdProbe *probe, TpdSource *source, GError **error)
+{
+  g_return_val_if_fail (probe->verdict == TPD_VERDICT_OK && probe->format != NULL, NULL);
+
+  return probe->format->read_license (probe, source, error);
+}
