@@ -12,7 +12,8 @@
 /*
  * Opens `request` with `key`. Fills `*reply` as tpd_unwrapper_unwrap() does.
  * Every failure before the content key header takes the same path: one RSA
- * operation, both OAEP digests for v2, one AES pass.
+ * operation, both OAEP digests for v2, one AES pass, and all of it once more
+ * with the RSA block reversed.
  */
 void tpd_enabling_bits_unwrap (TpdPrivateKey *key, const TpdUnwrapRequest *request, TpdUnwrapReply *reply);
 

@@ -84,6 +84,8 @@ typedef struct {
   GPtrArray *specs; /* of TpdKeySpec */
   gboolean allow_insecure_files;
   gboolean given; /* by --key or --keyring, not by default */
+  /*< private >*/
+  TpdKeySpec *last_file; /* the --key that --password-file applies to, or NULL */
 } TpdKeyConfig;
 
 TpdKeyConfig *tpd_key_config_new (void);

@@ -26,6 +26,10 @@
 
 #include "base/log.h"
 
+/* In a sanitized build: LeakSanitizer does not look into the secure heap by
+ * itself, although OpenSSL's random generator hangs on a pointer there. */
+void __lsan_register_root_region (const void *begin, size_t size) __attribute__ ((weak));
+
 /* Smallest block of the secure heap: a content key of 32 bytes. */
 #define MIN_BLOCK 32
 
@@ -67,6 +71,8 @@ tpd_secret_init (gsize size)
       OPENSSL_secure_free (heap);
       heap_owner = heap != NULL ? getpid () : 0;
       heap_size = heap != NULL ? size : 0;
+      if (heap != NULL && __lsan_register_root_region != NULL)
+        __lsan_register_root_region (heap, size);
     }
   ERR_pop_to_mark ();
   if (status != 1)

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The document process's side of the key agent.
+ *
+ * The agent is forked before this process has threads, has read anything
+ * hostile or has made secrets of its own, and all key files and passwords are
+ * read behind the fork: none was ever in this address space.
+ *
+ * A lane is a socket pair with one thread of the agent behind it. A request
+ * takes a free lane, or waits for one; while it has the lane nobody else reads
+ * or writes it. When anything goes wrong on one lane (the agent is gone, does
+ * not answer, answers nonsense), all are shut down: threads that wait on
+ * others then see the end of their stream at once, and the agent, if it still
+ * lives, ends as well. Descriptors are closed only when the last user is gone,
+ * so that a number is never read that was given to another file meanwhile.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "crypto/agent_private.h"
+#include "crypto/agent_wire.h"
+
+/* Far more than a busy machine needs for the largest RSA key. */
+#define REPLY_TIMEOUT_MS (120 * 1000)
+/* After its lanes are closed an agent needs milliseconds to end. */
+#define END_TIMEOUT_MS 5000
+#define END_POLL_MS 5
+#define SOCKET_BUFFER (256 * 1024)
+
+typedef struct {
+  TpdUnwrapper base;
+  pid_t pid; /* 0: no agent was needed */
+  int lanes[TPD_AGENT_LANES_MAX];
+  guint n_lanes;
+  GMutex lock; /* protects all below */
+  guint64 next_id;
+  GCond lane_free;
+  guint free_lanes[TPD_AGENT_LANES_MAX];
+  guint n_free;
+  gboolean dead;
+} AgentClient;
+
+/* With the lock held. */
+static void
+declare_dead (AgentClient *client, const char *why)
+{
+  if (client->dead)
+    return;
+  client->dead = TRUE;
+  for (guint i = 0; i < client->n_lanes; i++)
+    shutdown (client->lanes[i], SHUT_RDWR);
+  g_cond_broadcast (&client->lane_free);
+  tpd_error ("the key agent (process %d) %s: no protected file can be opened until the keys are loaded again; "
+             "unmount and mount again, or start the command again",
+             (int) client->pid, why);
+}
+
+static gboolean
+lane_take (AgentClient *client, guint *lane, guint64 *id)
+{
+  gboolean taken = FALSE;
+
+  g_mutex_lock (&client->lock);
+  while (!client->dead && client->n_free == 0)
+    g_cond_wait (&client->lane_free, &client->lock);
+  if (!client->dead)
+    {
+      *lane = client->free_lanes[--client->n_free];
+      *id = client->next_id++;
+      taken = TRUE;
+    }
+  g_mutex_unlock (&client->lock);
+  return taken;
+}
+
+static void
+lane_give_back (AgentClient *client, guint lane, const char *failure)
+{
+  g_mutex_lock (&client->lock);
+  if (failure)
+    declare_dead (client, failure);
+  client->free_lanes[client->n_free++] = lane;
+  g_cond_signal (&client->lane_free);
+  g_mutex_unlock (&client->lock);
+}
+
+static gboolean
+send_request (int fd, guint64 id, const TpdUnwrapRequest *request)
+{
+  guint8 header[TPD_WIRE_REQUEST_HEADER];
+  struct iovec parts[] = {
+    { header, sizeof header },
+    { (gpointer) request->sealed, request->sealed_len },
+    { (gpointer) request->principals, request->principals_len },
+  };
+  const struct msghdr message = { .msg_iov = parts, .msg_iovlen = G_N_ELEMENTS (parts) };
+  const gssize all = (gssize) (sizeof header + request->sealed_len + request->principals_len);
+  gssize n;
+
+  tpd_wire_request_header (id, request, header);
+  do
+    n = sendmsg (fd, &message, MSG_NOSIGNAL);
+  while (n < 0 && errno == EINTR);
+  return n == all;
+}
+
+/* NULL, or what is wrong with the agent. `in` is secret memory. */
+static const char *
+receive_reply (int fd, guint64 id, guint8 *in, TpdUnwrapReply *reply)
+{
+  struct pollfd wait = { .fd = fd, .events = POLLIN };
+  gint64 deadline = g_get_monotonic_time () + (gint64) REPLY_TIMEOUT_MS * 1000;
+
+  for (;;)
+    {
+      gint64 left = (deadline - g_get_monotonic_time ()) / 1000;
+      int ready = poll (&wait, 1, left > 0 ? (int) left : 0);
+      if (ready == 0)
+        return "does not answer";
+      if (ready < 0 && errno == EINTR)
+        continue;
+      gssize n = recv (fd, in, TPD_WIRE_REPLY_MAX, MSG_TRUNC | MSG_DONTWAIT);
+      if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        continue;
+      if (n <= 0)
+        return "has died";
+      if (n > TPD_WIRE_REPLY_MAX || !tpd_wire_reply_read (in, (gsize) n, id, reply))
+        return "gave an answer that makes no sense and was stopped";
+      return NULL;
+    }
+}
+
+static void
+agent_unwrap (TpdUnwrapper *self, const TpdUnwrapRequest *request, TpdUnwrapReply *reply)
+{
+  AgentClient *client = (AgentClient *) self;
+  TpdUnwrapRequest bounded = *request;
+  const char *failure;
+  guint64 id;
+  guint lane;
+
+  if (bounded.sealed_len > TPD_SEALED_MAX)
+    {
+      reply->status = TPD_UNWRAP_REFUSED;
+      return;
+    }
+  if (bounded.principals_len > TPD_PRINCIPALS_MAX)
+    bounded.principals_len = 0;
+  if (!lane_take (client, &lane, &id))
+    return;
+
+  guint8 *in = tpd_secret_alloc (TPD_WIRE_REPLY_MAX);
+  if (send_request (client->lanes[lane], id, &bounded))
+    failure = receive_reply (client->lanes[lane], id, in, reply);
+  else
+    failure = "has died";
+  tpd_secret_free (in, TPD_WIRE_REPLY_MAX);
+  lane_give_back (client, lane, failure);
+}
+
+/* Waits for a child that was told to end, and makes sure of it. After this
+ * process became a daemon the agent is its child no more; then there is
+ * nothing to wait for, and the number must not be used. */
+static void
+reap (pid_t pid)
+{
+  for (guint waited = 0; waited < END_TIMEOUT_MS; waited += END_POLL_MS)
+    {
+      pid_t ended = waitpid (pid, NULL, WNOHANG);
+      if (ended == pid || (ended < 0 && errno != EINTR))
+        return;
+      g_usleep (END_POLL_MS * 1000);
+    }
+  kill (pid, SIGKILL);
+  while (waitpid (pid, NULL, 0) < 0 && errno == EINTR)
+    ;
+}
+
+static void
+agent_free (TpdUnwrapper *self)
+{
+  AgentClient *client = (AgentClient *) self;
+
+  for (guint i = 0; i < client->n_lanes; i++)
+    close (client->lanes[i]);
+  if (client->pid > 0)
+    reap (client->pid);
+  g_cond_clear (&client->lane_free);
+  g_mutex_clear (&client->lock);
+  g_free (client);
+}
+
+static const TpdUnwrapperClass agent_class = { agent_unwrap, agent_free };
+
+static AgentClient *
+client_new (void)
+{
+  AgentClient *client = g_new0 (AgentClient, 1);
+
+  client->base.klass = &agent_class;
+  client->base.ref_count = 1;
+  client->next_id = 1;
+  g_mutex_init (&client->lock);
+  g_cond_init (&client->lane_free);
+  return client;
+}
+
+static gboolean
+read_all (int fd, guint8 *data, gsize len)
+{
+  while (len > 0)
+    {
+      gssize n = read (fd, data, len);
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n <= 0)
+        return FALSE;
+      data += n;
+      len -= (gsize) n;
+    }
+  return TRUE;
+}
+
+/* Waits until the agent has its keys open, or says why not. */
+static TpdKeyring *
+await_keys (int control, GError **error)
+{
+  guint8 header[TPD_WIRE_CONTROL_HEADER];
+  TpdWireControl message;
+
+  if (read_all (control, header, sizeof header) && tpd_wire_control_read (header, &message))
+    {
+      g_autofree guint8 *payload = g_malloc0 ((gsize) message.len + 1);
+      if (read_all (control, payload, message.len))
+        {
+          if (message.result == TPD_WIRE_KEYRING)
+            {
+              g_autoptr (GBytes) bytes = g_bytes_new_take (g_steal_pointer (&payload), message.len);
+              return tpd_keyring_deserialize (bytes, error);
+            }
+          g_autofree char *text = g_utf8_make_valid ((const char *) payload, (gssize) message.len);
+          g_set_error_literal (error, TPD_ERROR, (int) message.code, text);
+          return NULL;
+        }
+    }
+  g_set_error_literal (error, TPD_ERROR, TPD_ERROR_AGENT,
+                       "The key agent ended before the keys were open; the system log may say why");
+  return NULL;
+}
+
+/* Makes the pair and keeps our end; the other goes to `*theirs`. */
+static gboolean
+make_pair (int type, int *ours, int *theirs, GError **error)
+{
+  const int size = SOCKET_BUFFER;
+  int pair[2];
+
+  if (socketpair (AF_UNIX, type | SOCK_CLOEXEC, 0, pair) != 0)
+    {
+      tpd_error_set_errno (error, errno, "No socket can be made for the key agent");
+      return FALSE;
+    }
+  /* A request must fit; without success the system's default has to do. */
+  (void) setsockopt (pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+  *ours = pair[0];
+  *theirs = pair[1];
+  return TRUE;
+}
+
+static gboolean
+make_lanes (AgentClient *client, TpdAgentSetup *setup, guint n, GError **error)
+{
+  for (guint i = 0; i < n; i++)
+    {
+      if (!make_pair (SOCK_SEQPACKET, &client->lanes[i], &setup->lanes[i], error))
+        return FALSE;
+      client->free_lanes[client->n_free++] = i;
+      client->n_lanes++;
+      setup->n_lanes++;
+    }
+  return TRUE;
+}
+
+/* In the parent: what only the child may have from now on. */
+static void
+close_childs (const TpdAgentSetup *setup)
+{
+  for (guint i = 0; i < setup->n_lanes; i++)
+    close (setup->lanes[i]);
+  if (setup->control >= 0)
+    close (setup->control);
+}
+
+static void
+close_password_fds (const TpdKeyConfig *config)
+{
+  for (guint i = 0; i < config->specs->len; i++)
+    {
+      const TpdKeySpec *spec = g_ptr_array_index (config->specs, i);
+      if (spec->password_kind == TPD_PASSWORD_FD && spec->password_fd > STDERR_FILENO)
+        close (spec->password_fd);
+    }
+}
+
+static gboolean
+start_process (AgentClient *client, TpdAgentSetup *setup, guint lanes, int *control, GError **error)
+{
+  if (!make_pair (SOCK_STREAM, control, &setup->control, error) || !make_lanes (client, setup, lanes, error))
+    return FALSE;
+  setup->parent = getpid ();
+  client->pid = fork ();
+  if (client->pid == 0)
+    tpd_agent_run (setup);
+  if (client->pid < 0)
+    {
+      tpd_error_set_errno (error, errno, "The key agent cannot be started");
+      client->pid = 0;
+      return FALSE;
+    }
+  return TRUE;
+}
+
+TpdUnwrapper *
+tpd_agent_start (const TpdKeyConfig *config, guint lanes, TpdAgentFlags flags, TpdKeyring **keyring, GError **error)
+{
+  TpdAgentSetup setup = { .config = config, .flags = flags, .control = -1 };
+  g_autoptr (TpdUnwrapper) unwrapper = NULL;
+  AgentClient *client = client_new ();
+  int control = -1;
+
+  unwrapper = &client->base;
+  if (config->specs->len == 0)
+    {
+      client->dead = TRUE;
+      *keyring = tpd_keyring_new (g_ptr_array_new_with_free_func ((GDestroyNotify) tpd_key_info_free));
+      return g_steal_pointer (&unwrapper);
+    }
+
+  gboolean started = start_process (client, &setup, CLAMP (lanes, 1, TPD_AGENT_LANES_MAX), &control, error);
+  close_childs (&setup);
+  close_password_fds (config);
+  TpdKeyring *keys = started ? await_keys (control, error) : NULL;
+  if (control >= 0)
+    close (control);
+  if (!keys)
+    return NULL;
+  *keyring = keys;
+  return g_steal_pointer (&unwrapper);
+}
+
+int
+tpd_agent_pid (TpdUnwrapper *unwrapper)
+{
+  return unwrapper->klass == &agent_class ? (int) ((AgentClient *) unwrapper)->pid : 0;
+}

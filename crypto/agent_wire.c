@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Messages between the key agent and its client: see crypto/agent_wire.h. */
+#include "crypto/agent_wire.h"
+
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+/* Fills a fixed buffer whose size the caller has reckoned. */
+typedef struct {
+  guint8 *data;
+  gsize len;
+} Writer;
+
+static void
+put (Writer *w, const void *data, gsize len)
+{
+  if (len > 0)
+    memcpy (w->data + w->len, data, len);
+  w->len += len;
+}
+
+static void
+put_number (Writer *w, guint64 value, gsize size)
+{
+  for (gsize i = 0; i < size; i++)
+    w->data[w->len++] = (guint8) (value >> (8 * i));
+}
+
+void
+tpd_wire_request_header (guint64 id, const TpdUnwrapRequest *request, guint8 out[TPD_WIRE_REQUEST_HEADER])
+{
+  Writer w = { out, 0 };
+
+  put_number (&w, id, 8);
+  put_number (&w, request->type, 1);
+  put_number (&w, request->purpose, 1);
+  put_number (&w, 0, 2);
+  put (&w, request->key.bytes, sizeof request->key.bytes);
+  put_number (&w, request->sealed_len, 4);
+  put_number (&w, request->principals_len, 4);
+  g_assert (w.len == TPD_WIRE_REQUEST_HEADER);
+}
+
+gboolean
+tpd_wire_request_read (const guint8 *data, gsize len, guint64 *id, TpdUnwrapRequest *request)
+{
+  TpdBytes bytes = tpd_bytes (data, len);
+  const guint8 *fingerprint, *principals;
+  guint32 sealed_len, principals_len;
+  guint16 zero;
+  guint8 type, purpose;
+
+  memset (request, 0, sizeof *request);
+  if (!tpd_bytes_take_u64le (&bytes, id) || !tpd_bytes_take_u8 (&bytes, &type) || !tpd_bytes_take_u8 (&bytes, &purpose)
+      || !tpd_bytes_take_u16le (&bytes, &zero) || !tpd_bytes_take (&bytes, TPD_SHA256_SIZE, &fingerprint)
+      || !tpd_bytes_take_u32le (&bytes, &sealed_len) || !tpd_bytes_take_u32le (&bytes, &principals_len)
+      || type > TPD_SEAL_UNKNOWN || purpose > TPD_PURPOSE_TRACE || zero != 0 || sealed_len > TPD_SEALED_MAX
+      || principals_len > TPD_PRINCIPALS_MAX || !tpd_bytes_take (&bytes, sealed_len, &request->sealed)
+      || !tpd_bytes_take (&bytes, principals_len, &principals) || tpd_bytes_left (&bytes) != 0)
+    return FALSE;
+  request->sealed_len = sealed_len;
+  request->type = (TpdSealType) type;
+  request->purpose = (TpdPurpose) purpose;
+  memcpy (request->key.bytes, fingerprint, sizeof request->key.bytes);
+  request->principals = (const char *) principals;
+  request->principals_len = principals_len;
+  return TRUE;
+}
+
+gsize
+tpd_wire_reply_write (guint64 id, const TpdUnwrapReply *reply, guint8 out[TPD_WIRE_REPLY_MAX])
+{
+  static const TpdContentKey none;
+  const TpdContentKey *key = reply->key ? reply->key : &none;
+  const gsize key_len = key->key ? key->key->len : 0;
+  const gsize trace_len = reply->trace ? strnlen (reply->trace, TPD_WIRE_TRACE_MAX) : 0;
+  Writer w = { out, 0 };
+
+  g_assert (key_len <= TPD_WIRE_KEY_MAX);
+  put_number (&w, id, 8);
+  put_number (&w, reply->status, 1);
+  put_number (&w, key->hash_rule, 1);
+  put_number (&w, key->oaep_sha256 ? 1 : 0, 1);
+  put_number (&w, key_len, 1);
+  put_number (&w, key->mode_word, 2);
+  put_number (&w, key->size_word, 2);
+  put_number (&w, key->flags, 4);
+  put_number (&w, key->session_key_len, 4);
+  put_number (&w, trace_len, 4);
+  g_assert (w.len == TPD_WIRE_REPLY_HEADER);
+  put (&w, key_len > 0 ? key->key->data : NULL, key_len);
+  put (&w, reply->trace, trace_len);
+  return w.len;
+}
+
+static gboolean
+take_key_words (TpdBytes *bytes, TpdContentKey *key, guint32 *session_key_len)
+{
+  return tpd_bytes_take_u16le (bytes, &key->mode_word) && tpd_bytes_take_u16le (bytes, &key->size_word)
+         && tpd_bytes_take_u32le (bytes, &key->flags) && tpd_bytes_take_u32le (bytes, session_key_len);
+}
+
+static gboolean
+is_key_len (gsize len)
+{
+  return len == 16 || len == 24 || len == 32;
+}
+
+gboolean
+tpd_wire_reply_read (const guint8 *data, gsize len, guint64 id, TpdUnwrapReply *reply)
+{
+  TpdBytes bytes = tpd_bytes (data, len);
+  TpdContentKey key = { .ref_count = 1 };
+  const guint8 *secret, *trace;
+  guint64 found;
+  guint32 session_key_len, trace_len;
+  guint8 status, rule, oaep, key_len;
+
+  *reply = (TpdUnwrapReply){ .status = TPD_UNWRAP_UNAVAILABLE };
+  if (!tpd_bytes_take_u64le (&bytes, &found) || !tpd_bytes_take_u8 (&bytes, &status)
+      || !tpd_bytes_take_u8 (&bytes, &rule) || !tpd_bytes_take_u8 (&bytes, &oaep)
+      || !tpd_bytes_take_u8 (&bytes, &key_len) || !take_key_words (&bytes, &key, &session_key_len)
+      || !tpd_bytes_take_u32le (&bytes, &trace_len) || !tpd_bytes_take (&bytes, key_len, &secret)
+      || !tpd_bytes_take (&bytes, trace_len, &trace) || tpd_bytes_left (&bytes) != 0)
+    return FALSE;
+  if (found != id || status > TPD_UNWRAP_UNAVAILABLE || rule > TPD_HASH_RULE_D || oaep > 1
+      || trace_len > TPD_WIRE_TRACE_MAX || (status == TPD_UNWRAP_OK) != is_key_len (key_len)
+      || (key_len > 0 && !is_key_len (session_key_len)))
+    return FALSE;
+
+  reply->status = (TpdUnwrapStatus) status;
+  if (key_len > 0)
+    {
+      key.key = tpd_secret_new (secret, key_len);
+      key.hash_rule = (TpdHashRule) rule;
+      key.oaep_sha256 = oaep;
+      key.session_key_len = session_key_len;
+      reply->key = g_new (TpdContentKey, 1);
+      *reply->key = key;
+    }
+  if (trace_len > 0)
+    reply->trace = g_utf8_make_valid ((const char *) trace, (gssize) trace_len);
+  return TRUE;
+}
+
+void
+tpd_wire_control_write (const TpdWireControl *control, guint8 out[TPD_WIRE_CONTROL_HEADER])
+{
+  Writer w = { out, 0 };
+
+  put_number (&w, control->result, 4);
+  put_number (&w, control->code, 4);
+  put_number (&w, control->len, 4);
+}
+
+/* A code that the agent can mean: one of base/error.h, or an errno. */
+static gboolean
+is_error_code (guint32 code)
+{
+  return code <= TPD_ERROR_USAGE || (code > TPD_ERROR_ERRNO && code < TPD_ERROR_ERRNO + 4096);
+}
+
+gboolean
+tpd_wire_control_read (const guint8 data[TPD_WIRE_CONTROL_HEADER], TpdWireControl *control)
+{
+  TpdBytes bytes = tpd_bytes (data, TPD_WIRE_CONTROL_HEADER);
+  guint32 result;
+
+  if (!tpd_bytes_take_u32le (&bytes, &result) || !tpd_bytes_take_u32le (&bytes, &control->code)
+      || !tpd_bytes_take_u32le (&bytes, &control->len) || result > TPD_WIRE_ERROR)
+    return FALSE;
+  control->result = (TpdWireResult) result;
+  if (control->result == TPD_WIRE_KEYRING)
+    return control->len <= TPD_WIRE_KEYRING_MAX;
+  return control->len <= TPD_WIRE_MESSAGE_MAX && is_error_code (control->code);
+}

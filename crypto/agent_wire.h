@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the key agent and its client say to each other, for these two only.
+ * Numbers are little-endian. Both sides check every length; neither trusts
+ * the other.
+ *
+ * Lanes, one SOCK_SEQPACKET pair each, carry one request and then its reply:
+ *
+ *   request: id u64, type u8, purpose u8, zero u16, fingerprint 32 bytes,
+ *            sealed length u32, principals length u32, sealed, principals
+ *   reply:   id u64, status u8, hash rule u8, OAEP SHA-256 u8, key length u8,
+ *            mode word u16, size word u16, flags u32, session key length u32,
+ *            trace length u32, key, trace
+ *
+ * The control pair (SOCK_STREAM) carries one message from the agent when its
+ * keys are loaded or not:
+ *
+ *   result u32 (0: keyring follows, 1: error), error code u32, length u32,
+ *   serialised keyring or error message
+ */
+#pragma once
+
+#include "crypto/unwrapper.h"
+
+#define TPD_WIRE_REQUEST_HEADER 52
+#define TPD_WIRE_REQUEST_MAX (TPD_WIRE_REQUEST_HEADER + TPD_SEALED_MAX + TPD_PRINCIPALS_MAX)
+#define TPD_WIRE_REPLY_HEADER 28
+#define TPD_WIRE_KEY_MAX 32
+#define TPD_WIRE_TRACE_MAX 8192
+#define TPD_WIRE_REPLY_MAX (TPD_WIRE_REPLY_HEADER + TPD_WIRE_KEY_MAX + TPD_WIRE_TRACE_MAX)
+#define TPD_WIRE_CONTROL_HEADER 12
+#define TPD_WIRE_KEYRING_MAX (256 * 1024 * 1024)
+#define TPD_WIRE_MESSAGE_MAX (16 * 1024)
+
+typedef enum {
+  TPD_WIRE_KEYRING,
+  TPD_WIRE_ERROR,
+} TpdWireResult;
+
+typedef struct {
+  TpdWireResult result;
+  guint32 code; /* TpdError */
+  guint32 len;
+} TpdWireControl;
+
+/* The fixed part of a request; `sealed` and `principals` follow it. */
+void tpd_wire_request_header (guint64 id, const TpdUnwrapRequest *request, guint8 out[TPD_WIRE_REQUEST_HEADER]);
+
+/* FALSE if the message is not well-formed. `request` points into `data`. */
+gboolean tpd_wire_request_read (const guint8 *data, gsize len, guint64 *id, TpdUnwrapRequest *request);
+
+/* Writes the reply into `out` (secret memory: it may hold a key) and returns
+ * its length. A trace that is too long is cut. */
+gsize tpd_wire_reply_write (guint64 id, const TpdUnwrapReply *reply, guint8 out[TPD_WIRE_REPLY_MAX]);
+
+/* FALSE if the message is not well-formed, or not the reply to `id`. */
+gboolean tpd_wire_reply_read (const guint8 *data, gsize len, guint64 id, TpdUnwrapReply *reply);
+
+void tpd_wire_control_write (const TpdWireControl *control, guint8 out[TPD_WIRE_CONTROL_HEADER]);
+gboolean tpd_wire_control_read (const guint8 data[TPD_WIRE_CONTROL_HEADER], TpdWireControl *control);

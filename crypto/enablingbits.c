@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ENABLINGBITS, [MS-RMPR] 2.2.9.1.13: one RSA block that seals a session key,
+ * then AES-ECB under it over a header, the content key and a hash.
+ *
+ *   RSA( key header | session key )
+ *   AES( enabling header | key header | content key | hash | zeros )
+ *
+ * Only the arithmetic of the headers proves a key right (padding alone would
+ * not do), so all of it is checked. An attacker who sends chosen bits learns
+ * success or not: up to the content key header a failure is only noted, and
+ * the work goes on with a key of zeros. The trace, which says more, is for
+ * the owner of the key.
+ */
+#include "crypto/enablingbits.h"
+
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#include "base/bytes.h"
+#include "crypto/padding.h"
+#include "crypto/provider.h"
+#include "crypto/seal_hash.h"
+
+#define KEY_HEADER_SIZE 12
+#define ENABLING_HEADER_SIZE 16
+#define BODY_MIN 48
+#define BODY_MAX 4096
+#define KEY_MAX 32
+
+/* [MS-RMPR] 2.2.9.1.13.1; docs/formats.md has what was really met. */
+typedef struct {
+  guint16 blob_size; /* header and key */
+  guint16 mode_word;
+  guint16 size_word; /* bytes, or bits */
+  guint16 block_size;
+  guint32 flags;
+} KeyHeader;
+
+/* [MS-RMPR] 2.2.9.1.13 */
+typedef struct {
+  guint32 version;
+  guint32 size; /* of what follows: key header, key and hash */
+  guint32 reserved[2];
+} EnablingHeader;
+
+typedef enum {
+  PADDING_OAEP_SHA1,
+  PADDING_OAEP_SHA256,
+  PADDING_PKCS1,
+  N_PADDINGS,
+} Padding;
+
+static const char *const padding_names[N_PADDINGS] = { "OAEP SHA-1", "OAEP SHA-256", "PKCS#1 v1.5" };
+static const char *const seal_names[] = { "sealed-key", "sealed-key-v2", "unknown" };
+
+/* All that is secret in one unwrap; lives in secret memory. */
+typedef struct {
+  guint8 message[TPD_RSA_MAX_BYTES];
+  guint8 session_key[KEY_MAX];
+  gsize session_key_len;
+  Padding padding;
+  guint8 body[BODY_MAX];
+  gsize body_len;
+} Work;
+
+/* Adds a line to the trace, if one is wanted. */
+static void G_GNUC_PRINTF (2, 3) say (GString *trace, const char *format, ...)
+{
+  if (!trace)
+    return;
+  va_list args;
+  va_start (args, format);
+  g_string_append_vprintf (trace, format, args);
+  va_end (args);
+  g_string_append_c (trace, '\n');
+}
+
+static gboolean
+take_key_header (TpdBytes *bytes, KeyHeader *out)
+{
+  return tpd_bytes_take_u16le (bytes, &out->blob_size) && tpd_bytes_take_u16le (bytes, &out->mode_word)
+         && tpd_bytes_take_u16le (bytes, &out->size_word) && tpd_bytes_take_u16le (bytes, &out->block_size)
+         && tpd_bytes_take_u32le (bytes, &out->flags);
+}
+
+static void
+say_key_header (GString *trace, const char *what, const KeyHeader *header)
+{
+  say (trace, "%s key header: size %04x mode %04x key-size %04x block %04x flags %08x", what, header->blob_size,
+       header->mode_word, header->size_word, header->block_size, header->flags);
+}
+
+static gboolean
+is_aes_key_len (gsize len)
+{
+  return len == 16 || len == 24 || len == 32;
+}
+
+static gboolean
+unpad (Padding padding, const guint8 *em, gsize em_len, guint8 *out, gsize *out_len)
+{
+  if (padding == PADDING_PKCS1)
+    return tpd_unpad_pkcs1 (em, em_len, out, out_len);
+  return tpd_unpad_oaep (em, em_len, padding == PADDING_OAEP_SHA256, out, out_len);
+}
+
+static gboolean
+padding_applies (Padding padding, TpdSealType type)
+{
+  /* PKCS#1 v1.5 never opens a sealed-key-v2: that would be an oracle. */
+  if (type == TPD_SEAL_V1)
+    return padding == PADDING_PKCS1;
+  return type == TPD_SEAL_UNKNOWN || padding != PADDING_PKCS1;
+}
+
+/* The session key in an unpadded message. */
+static gboolean
+take_session_key (Work *work, gsize len, GString *trace)
+{
+  TpdBytes message = tpd_bytes (work->message, len);
+  KeyHeader header;
+
+  if (!take_key_header (&message, &header))
+    {
+      say (trace, "session key header: message of %" G_GSIZE_FORMAT " bytes is too short", len);
+      return FALSE;
+    }
+  say_key_header (trace, "session", &header);
+  gsize key_len = header.blob_size >= KEY_HEADER_SIZE ? header.blob_size - KEY_HEADER_SIZE : 0;
+  const guint8 *key;
+  if (!is_aes_key_len (key_len) || !tpd_bytes_take (&message, key_len, &key))
+    {
+      say (trace, "session key header: no AES key fits it");
+      return FALSE;
+    }
+  if (tpd_bytes_left (&message) > 0)
+    say (trace, "session key header: %" G_GSIZE_FORMAT " bytes behind the key ignored", tpd_bytes_left (&message));
+  memcpy (work->session_key, key, key_len);
+  work->session_key_len = key_len;
+  return TRUE;
+}
+
+/* Tries every padding of the type, also when an earlier one fitted. */
+static gboolean
+find_session_key (Work *work, const guint8 *em, gsize em_len, TpdSealType type, GString *trace)
+{
+  gboolean found = FALSE;
+
+  memset (work->session_key, 0, sizeof work->session_key);
+  work->session_key_len = 16;
+  for (Padding padding = 0; padding < N_PADDINGS; padding++)
+    {
+      gsize len = 0;
+      if (!padding_applies (padding, type))
+        continue;
+      gboolean ok = unpad (padding, em, em_len, work->message, &len);
+      if (found)
+        continue;
+      say (trace, "padding: %s %s", padding_names[padding], ok ? "fits" : "does not fit");
+      if (ok && take_session_key (work, len, trace))
+        {
+          work->padding = padding;
+          found = TRUE;
+        }
+    }
+  return found;
+}
+
+/* The AES part into work->body; of a wrong size, zeros in its place. */
+static gboolean
+find_body (Work *work, gsize em_len, const TpdUnwrapRequest *request, GString *trace)
+{
+  TpdBytes sealed = tpd_bytes (request->sealed, request->sealed_len);
+  const guint8 *body;
+  gsize len;
+
+  if (tpd_bytes_skip (&sealed, em_len) && (len = tpd_bytes_left (&sealed)) % 16 == 0 && len >= BODY_MIN
+      && len <= BODY_MAX && tpd_bytes_take (&sealed, len, &body))
+    {
+      memcpy (work->body, body, len);
+      work->body_len = len;
+      return TRUE;
+    }
+  say (trace, "sealed: the size does not suit a key of %" G_GSIZE_FORMAT " bytes", em_len);
+  work->body_len = BODY_MIN;
+  return FALSE;
+}
+
+static gboolean
+decrypt_body (Work *work)
+{
+  const char *name = work->session_key_len == 32   ? "AES-256-ECB"
+                     : work->session_key_len == 24 ? "AES-192-ECB"
+                                                   : "AES-128-ECB";
+  EVP_CIPHER *cipher = EVP_CIPHER_fetch (tpd_openssl_context (), name, NULL);
+  EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new ();
+  int len = 0;
+  gboolean ok = cipher && context && EVP_DecryptInit_ex2 (context, cipher, work->session_key, NULL, NULL)
+                && EVP_CIPHER_CTX_set_padding (context, 0)
+                && EVP_DecryptUpdate (context, work->body, &len, work->body, (int) work->body_len)
+                && (gsize) len == work->body_len;
+
+  EVP_CIPHER_CTX_free (context);
+  EVP_CIPHER_free (cipher);
+  return ok;
+}
+
+/* Bytes of the hash that goes with a version, 0 for no such version. */
+static gsize
+hash_size (guint32 version)
+{
+  return version == 1 ? TPD_SHA1_SIZE : version == 2 ? TPD_SHA256_SIZE : 0;
+}
+
+static gboolean
+take_enabling_header (TpdBytes *body, TpdSealType type, EnablingHeader *out, GString *trace)
+{
+  gboolean all = tpd_bytes_take_u32le (body, &out->version) && tpd_bytes_take_u32le (body, &out->size)
+                 && tpd_bytes_take_u32le (body, &out->reserved[0]) && tpd_bytes_take_u32le (body, &out->reserved[1]);
+  gsize left = tpd_bytes_left (body), hash = hash_size (out->version);
+
+  say (trace, "enabling header: version %08x size %08x reserved %08x %08x", out->version, out->size, out->reserved[0],
+       out->reserved[1]);
+  if (!all || hash == 0 || out->reserved[0] != 0 || out->reserved[1] != 0 || out->size > left || left - out->size >= 16
+      || out->size <= hash + KEY_HEADER_SIZE)
+    {
+      say (trace, "enabling header: the numbers do not fit %" G_GSIZE_FORMAT " bytes", left);
+      return FALSE;
+    }
+  if (type != TPD_SEAL_UNKNOWN && out->version != (type == TPD_SEAL_V1 ? 1u : 2u))
+    say (trace, "enabling header: version differs from the type %s (no harm)", seal_names[type]);
+  return TRUE;
+}
+
+static void
+say_tail (GString *trace, TpdBytes tail)
+{
+  guint8 any = 0, byte;
+  gsize len = tpd_bytes_left (&tail);
+
+  while (tpd_bytes_take_u8 (&tail, &byte))
+    any |= byte;
+  say (trace, "tail: %" G_GSIZE_FORMAT " bytes%s", len, len == 0 ? "" : any ? ", not zero" : ", zero");
+}
+
+static TpdHashRule
+check_hash (const TpdUnwrapRequest *request, const guint8 *hash, gsize hash_len, GString *trace)
+{
+  gboolean utf16 = FALSE;
+  TpdHashRule rule = tpd_seal_hash_match (request->principals, request->principals_len, hash, hash_len, &utf16);
+
+  if (rule == TPD_HASH_RULE_NONE)
+    say (trace, "hash: %" G_GSIZE_FORMAT " bytes, no known rule gives it (no harm)", hash_len);
+  else
+    say (trace, "hash: %" G_GSIZE_FORMAT " bytes, rule %c over %s", hash_len, 'A' + (int) (rule - TPD_HASH_RULE_A),
+         utf16 ? "UTF-16LE" : "UTF-8");
+  return rule;
+}
+
+static gboolean
+size_word_fits (guint16 word, gsize key_len)
+{
+  return word == key_len || word == key_len * 8;
+}
+
+/*
+ * What follows a sound enabling header. A payload larger than any AES key is
+ * a content key that was sealed a second time, by a double key service; what
+ * its header says is not public (docs/formats.md). Up to 15 bytes more than a
+ * key can also be a size that was damaged, which the fill would hide.
+ */
+static void
+take_content_key (const Work *work, TpdBytes *body, const EnablingHeader *enabling, const TpdUnwrapRequest *request,
+                  GString *trace, TpdUnwrapReply *reply)
+{
+  const gsize hash_len = hash_size (enabling->version);
+  const gsize payload = enabling->size - hash_len;
+  const guint8 *key, *hash;
+  KeyHeader header;
+
+  if (!take_key_header (body, &header))
+    return;
+  say_key_header (trace, "content", &header);
+  if (payload > KEY_HEADER_SIZE + KEY_MAX + 15)
+    {
+      say (trace, "content key: %" G_GSIZE_FORMAT " bytes, more than a key: sealed with a second key",
+           payload - KEY_HEADER_SIZE);
+      reply->status = TPD_UNWRAP_DOUBLE_KEY;
+      return;
+    }
+  gsize key_len = payload - KEY_HEADER_SIZE;
+  if (header.blob_size != payload || !is_aes_key_len (key_len) || !tpd_bytes_take (body, key_len, &key)
+      || !tpd_bytes_take (body, hash_len, &hash))
+    {
+      say (trace, "content key header: no AES key of %" G_GSIZE_FORMAT " bytes fits it", key_len);
+      return;
+    }
+  if (!size_word_fits (header.size_word, key_len))
+    say (trace, "content key header: key size is neither the bytes nor the bits of the key (no harm)");
+
+  reply->status = TPD_UNWRAP_OK;
+  reply->key = g_new0 (TpdContentKey, 1);
+  reply->key->ref_count = 1;
+  reply->key->key = tpd_secret_new (key, key_len);
+  reply->key->mode_word = header.mode_word;
+  reply->key->size_word = header.size_word;
+  reply->key->flags = header.flags;
+  reply->key->hash_rule = check_hash (request, hash, hash_len, trace);
+  reply->key->oaep_sha256 = work->padding == PADDING_OAEP_SHA256;
+  reply->key->session_key_len = work->session_key_len;
+  say_tail (trace, *body);
+  say (trace, "content key: %" G_GSIZE_FORMAT " bytes", key_len);
+}
+
+/* `trace` may be NULL. */
+static void
+open_em (const guint8 *em, gsize em_len, const TpdUnwrapRequest *request, GString *trace, TpdUnwrapReply *reply)
+{
+  Work *work = tpd_secret_alloc (sizeof *work);
+
+  *reply = (TpdUnwrapReply){ .status = TPD_UNWRAP_REFUSED };
+  gboolean sized = find_body (work, em_len, request, trace);
+  gboolean keyed = find_session_key (work, em, em_len, request->type, trace);
+  gboolean decrypted = decrypt_body (work);
+  if (sized && keyed && decrypted)
+    {
+      TpdBytes body = tpd_bytes (work->body, work->body_len);
+      EnablingHeader enabling = { 0 };
+      if (take_enabling_header (&body, request->type, &enabling, trace))
+        take_content_key (work, &body, &enabling, request, trace, reply);
+    }
+  tpd_secret_free (work, sizeof *work);
+}
+
+static GString *
+trace_new (const TpdUnwrapRequest *request)
+{
+  return request->purpose == TPD_PURPOSE_TRACE ? g_string_new (NULL) : NULL;
+}
+
+void
+tpd_enabling_bits_open (const guint8 *em, gsize em_len, const TpdUnwrapRequest *request, TpdUnwrapReply *reply)
+{
+  GString *trace = trace_new (request);
+
+  open_em (em, em_len, request, trace, reply);
+  if (trace)
+    reply->trace = g_string_free (trace, FALSE);
+}
+
+/*
+ * The RSA operation on `block`, which is not below the modulus if it is
+ * damaged: then on one that is, so that the time is the same, and the result
+ * is thrown away.
+ */
+static void
+rsa_raw (TpdPrivateKey *key, guint8 *block, gsize len, guint8 *em, GString *trace)
+{
+  if (tpd_private_key_raw (key, block, len, em))
+    return;
+  say (trace, "RSA: the block is not below the modulus");
+  block[0] = 0;
+  (void) tpd_private_key_raw (key, block, len, em);
+  memset (em, 0, len);
+}
+
+static void
+reverse (guint8 *bytes, gsize len)
+{
+  for (gsize i = 0; i < len / 2; i++)
+    {
+      guint8 byte = bytes[i];
+      bytes[i] = bytes[len - 1 - i];
+      bytes[len - 1 - i] = byte;
+    }
+}
+
+/* The first `len` bytes of the sealed ones, zeros where they are too few. */
+static void
+copy_block (const TpdUnwrapRequest *request, guint8 *block, gsize len)
+{
+  memset (block, 0, len);
+  if (request->sealed_len > 0)
+    memcpy (block, request->sealed, MIN (len, request->sealed_len));
+}
+
+void
+tpd_enabling_bits_unwrap (TpdPrivateKey *key, const TpdUnwrapRequest *request, TpdUnwrapReply *reply)
+{
+  const gsize len = tpd_private_key_public (key)->len;
+  GString *trace = trace_new (request);
+  guint8 block[TPD_RSA_MAX_BYTES];
+  guint8 *em = tpd_secret_alloc (TPD_RSA_MAX_BYTES);
+
+  say (trace, "sealed: %" G_GSIZE_FORMAT " bytes, type %s, RSA block of %" G_GSIZE_FORMAT " bytes", request->sealed_len,
+       seal_names[request->type], len);
+  copy_block (request, block, len);
+  rsa_raw (key, block, len, em, trace);
+  open_em (em, len, request, trace, reply);
+
+  /* Every genuine block seen is big-endian. CryptoAPI works in little-endian,
+   * so that order gets a try before the answer is no; headers that all fit
+   * cannot come by chance. */
+  if (reply->status == TPD_UNWRAP_REFUSED)
+    {
+      TpdUnwrapReply reversed;
+      say (trace, "RSA: once more with the bytes of the block reversed");
+      copy_block (request, block, len);
+      reverse (block, len);
+      rsa_raw (key, block, len, em, trace);
+      open_em (em, len, request, trace, &reversed);
+      if (reversed.status == TPD_UNWRAP_OK)
+        *reply = reversed;
+    }
+  tpd_secret_free (em, TPD_RSA_MAX_BYTES);
+  if (trace)
+    reply->trace = g_string_free (trace, FALSE);
+}
