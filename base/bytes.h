@@ -112,7 +112,7 @@ tpd_bytes_take_u32be (TpdBytes *b, guint32 *out)
 static inline gboolean
 tpd_bytes_take_u64le (TpdBytes *b, guint64 *out)
 {
-  guint32 lo, hi;
+  guint32 lo = 0, hi = 0;
   if (tpd_bytes_left (b) < 8)
     return FALSE;
   tpd_bytes_take_u32le (b, &lo);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compound files: header, allocation tables, chains and streams. The directory
- * is in cfb_dir.c.
+ * Compound files: header, allocation tables and chains. The directory is in
+ * cfb_dir.c, the streams are in cfb_stream.c.
  *
  * Structures are read through a few windows onto the file. While little has
  * been read, windows are large, so that a probe of an ordinary file is done in
@@ -21,8 +21,6 @@
 #include "format/cfb_private.h"
 
 #define HEADER_SIZE 512
-/* Sectors that a chain may have beyond the size of its stream. */
-#define CHAIN_SLACK 4096
 #define WINDOW_LARGE 32768
 #define WINDOW_SMALL 4096
 #define LARGE_READS 48
@@ -30,10 +28,6 @@
 /* In files above 2 GiB the sector under this offset is kept for locks and
  * never part of a chain ([MS-CFB] 2.7). */
 #define RANGE_LOCK_OFFSET G_GUINT64_CONSTANT (0x7fffff00)
-
-/* Owners of chains that are no streams, in TpdCfb.ends. */
-#define OWNER_DIRECTORY 0xfffffff0u
-#define OWNER_MINIFAT 0xfffffff1u
 
 static const guint8 signature[8] = { 0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1 };
 
@@ -93,8 +87,8 @@ cfb_peek (TpdCfb *cfb, guint64 off, gsize len, GError **error)
   return window->data + (off - window->off);
 }
 
-static gboolean
-peek_u32 (TpdCfb *cfb, guint64 off, guint32 *value, GError **error)
+gboolean
+cfb_peek_u32 (TpdCfb *cfb, guint64 off, guint32 *value, GError **error)
 {
   const guint8 *data = cfb_peek (cfb, off, 4, error);
   TpdBytes bytes;
@@ -105,8 +99,8 @@ peek_u32 (TpdCfb *cfb, guint64 off, guint32 *value, GError **error)
   return tpd_bytes_take_u32le (&bytes, value);
 }
 
-static gboolean
-check_sector (TpdCfb *cfb, guint32 sector, const char *what, GError **error)
+gboolean
+cfb_check_sector (TpdCfb *cfb, guint32 sector, const char *what, GError **error)
 {
   if (sector > CFB_MAX_SECTOR || sector >= cfb->n_sectors)
     {
@@ -128,11 +122,11 @@ load_difat (TpdCfb *cfb, guint32 index, GError **error)
       guint32 sector = cfb->first_difat;
 
       if (n > 0
-          && !peek_u32 (cfb,
-                        cfb_sector_offset (cfb, g_array_index (cfb->difat, guint32, n - 1)) + (1u << cfb->shift) - 4,
-                        &sector, error))
+          && !cfb_peek_u32 (
+              cfb, cfb_sector_offset (cfb, g_array_index (cfb->difat, guint32, n - 1)) + (1u << cfb->shift) - 4,
+              &sector, error))
         return FALSE;
-      if (!check_sector (cfb, sector, "the list of allocation sectors", error))
+      if (!cfb_check_sector (cfb, sector, "the list of allocation sectors", error))
         return FALSE;
       if (n > 0 && sector == g_array_index (cfb->difat, guint32, n / 2))
         {
@@ -167,11 +161,11 @@ cfb_fat_sector (TpdCfb *cfb, guint32 index, guint32 *sector, GError **error)
           return FALSE;
         }
       if (!load_difat (cfb, difat, error)
-          || !peek_u32 (cfb, cfb_sector_offset (cfb, g_array_index (cfb->difat, guint32, difat)) + slot * 4, sector,
-                        error))
+          || !cfb_peek_u32 (cfb, cfb_sector_offset (cfb, g_array_index (cfb->difat, guint32, difat)) + slot * 4, sector,
+                            error))
         return FALSE;
     }
-  return check_sector (cfb, *sector, "the list of allocation sectors", error);
+  return cfb_check_sector (cfb, *sector, "the list of allocation sectors", error);
 }
 
 static gboolean
@@ -181,7 +175,7 @@ next_sector (TpdCfb *cfb, guint32 sector, guint32 *next, GError **error)
   guint32 fat;
 
   return cfb_fat_sector (cfb, sector >> entry_shift, &fat, error)
-         && peek_u32 (cfb, cfb_sector_offset (cfb, fat) + (sector & ((1u << entry_shift) - 1)) * 4, next, error);
+         && cfb_peek_u32 (cfb, cfb_sector_offset (cfb, fat) + (sector & ((1u << entry_shift) - 1)) * 4, next, error);
 }
 
 /* --- Chains ------------------------------------------------------------- */
@@ -202,8 +196,8 @@ cfb_chain_sector (const CfbChain *chain, guint32 index)
   return chain->extents[low].first + (index - chain->extents[low].index);
 }
 
-static gboolean
-claim_end (GHashTable *ends, guint32 last, guint32 owner, GError **error)
+gboolean
+cfb_claim_end (GHashTable *ends, guint32 last, guint32 owner, GError **error)
 {
   gpointer known = g_hash_table_lookup (ends, GUINT_TO_POINTER (last));
 
@@ -216,9 +210,8 @@ claim_end (GHashTable *ends, guint32 last, guint32 owner, GError **error)
   return TRUE;
 }
 
-/* Follows the chain from `start` to its end: at least `min` sectors, at most `max`. */
-static gboolean
-load_chain (TpdCfb *cfb, guint32 start, guint64 min, guint64 max, guint32 owner, CfbChain *chain, GError **error)
+gboolean
+cfb_chain_load (TpdCfb *cfb, guint32 start, guint64 min, guint64 max, guint32 owner, CfbChain *chain, GError **error)
 {
   g_autoptr (GArray) extents = g_array_new (FALSE, FALSE, sizeof (CfbExtent));
   guint32 sector = start, last = start, tortoise = start, count = 0;
@@ -230,7 +223,7 @@ load_chain (TpdCfb *cfb, guint32 start, guint64 min, guint64 max, guint32 owner,
     return TRUE;
   while (sector != CFB_END)
     {
-      if (!check_sector (cfb, sector, "a chain", error))
+      if (!cfb_check_sector (cfb, sector, "a chain", error))
         return FALSE;
       if (has_lock && sector == lock)
         {
@@ -239,7 +232,7 @@ load_chain (TpdCfb *cfb, guint32 start, guint64 min, guint64 max, guint32 owner,
         }
       if (count >= max)
         {
-          if (owner == OWNER_DIRECTORY && max < cfb->n_sectors)
+          if (owner == CFB_OWNER_DIRECTORY && max < cfb->n_sectors)
             g_set_error (error, TPD_ERROR, TPD_ERROR_TOO_LARGE, "The compound file has more than %d directory entries.",
                          TPD_CFB_MAX_ENTRIES);
           else
@@ -278,7 +271,7 @@ load_chain (TpdCfb *cfb, guint32 start, guint64 min, guint64 max, guint32 owner,
       cfb_damaged (error, "a chain ends before its stream does");
       return FALSE;
     }
-  if (!claim_end (cfb->ends, last, owner, error))
+  if (!cfb_claim_end (cfb->ends, last, owner, error))
     return FALSE;
   chain->n = extents->len;
   chain->n_sectors = count;
@@ -286,282 +279,10 @@ load_chain (TpdCfb *cfb, guint32 start, guint64 min, guint64 max, guint32 owner,
   return TRUE;
 }
 
-static guint64
-sectors_of (const TpdCfb *cfb, guint64 size)
+guint64
+cfb_sectors_of (const TpdCfb *cfb, guint64 size)
 {
   return (size >> cfb->shift) + ((size & ((1u << cfb->shift) - 1)) != 0);
-}
-
-/* Whether the file really has the `size` bytes of a chain: its last sector may be cut. */
-static gboolean
-check_tail (TpdCfb *cfb, const CfbChain *chain, guint64 size, GError **error)
-{
-  guint64 last_off = cfb_sector_offset (cfb, cfb->n_sectors - 1);
-  guint64 available = cfb->source->size - last_off;
-
-  for (guint i = 0; i < chain->n; i++)
-    {
-      const CfbExtent *extent = &chain->extents[i];
-      guint32 end = i + 1 < chain->n ? extent[1].index : chain->n_sectors;
-      guint64 tail = (guint64) (end - 1) << cfb->shift; /* where the extent's last sector is in the stream */
-
-      if (extent->first + (end - extent->index) == cfb->n_sectors && tail < size && size - tail > available
-          && available < (1u << cfb->shift))
-        {
-          cfb_damaged (error, "it ends before one of its streams does");
-          return FALSE;
-        }
-    }
-  return TRUE;
-}
-
-/* --- Streams ------------------------------------------------------------ */
-
-typedef struct {
-  TpdSource source;
-  TpdSource *parent;
-  guint shift;
-  CfbChain chain;
-} CfbStream;
-
-static gssize
-cfb_stream_pread (TpdSource *source, void *buf, gsize len, guint64 off, GError **error)
-{
-  CfbStream *self = (CfbStream *) source;
-  const CfbChain *chain = &self->chain;
-  guint8 *out = buf;
-  gsize done = 0;
-  guint low = 0, high = chain->n;
-
-  if (off >= source->size)
-    return 0;
-  len = (gsize) MIN ((guint64) MIN (len, G_MAXSSIZE), source->size - off);
-
-  while (high - low > 1)
-    {
-      guint middle = low + (high - low) / 2;
-      if ((guint64) chain->extents[middle].index << self->shift <= off)
-        low = middle;
-      else
-        high = middle;
-    }
-  for (; done < len; low++)
-    {
-      const CfbExtent *extent = &chain->extents[low];
-      guint64 start = (guint64) extent->index << self->shift;
-      guint64 end = (guint64) (low + 1 < chain->n ? extent[1].index : chain->n_sectors) << self->shift;
-      guint64 pos = off + done;
-      gsize piece = (gsize) MIN ((guint64) (len - done), end - pos);
-
-      if (!tpd_source_read_exact (self->parent, out + done, piece,
-                                  (((guint64) extent->first + 1) << self->shift) + (pos - start), error))
-        return -1;
-      done += piece;
-    }
-  return (gssize) done;
-}
-
-static gboolean
-cfb_stream_stamp (TpdSource *source, TpdStamp *stamp, GError **error)
-{
-  return tpd_source_stamp (((CfbStream *) source)->parent, stamp, error);
-}
-
-static void
-cfb_stream_free (TpdSource *source)
-{
-  CfbStream *self = (CfbStream *) source;
-  tpd_source_unref (self->parent);
-  g_free (self->chain.extents);
-  g_free (self);
-}
-
-static const TpdSourceClass cfb_stream_class = { cfb_stream_pread, cfb_stream_stamp, cfb_stream_free };
-
-static gboolean
-load_mini (TpdCfb *cfb, GError **error)
-{
-  guint64 sectors = sectors_of (cfb, cfb->root->size);
-
-  if (cfb->mini_loaded)
-    return TRUE;
-  if (sectors > cfb->n_sectors || cfb->n_minifat > cfb->n_sectors)
-    {
-      cfb_damaged (error, "its mini stream is larger than the file");
-      return FALSE;
-    }
-  g_clear_pointer (&cfb->minifat.extents, g_free);
-  g_clear_pointer (&cfb->ministream.extents, g_free);
-  if (!load_chain (cfb, cfb->first_minifat, cfb->n_minifat, (guint64) cfb->n_minifat + CHAIN_SLACK, OWNER_MINIFAT,
-                   &cfb->minifat, error)
-      || !load_chain (cfb, cfb->root->start, sectors, sectors + CHAIN_SLACK, cfb->root->id, &cfb->ministream, error))
-    return FALSE;
-  cfb->mini_loaded = TRUE;
-  return TRUE;
-}
-
-/* The bytes of mini sector `mini`. */
-static const guint8 *
-peek_mini (TpdCfb *cfb, guint32 mini, gsize len, GError **error)
-{
-  guint64 off = (guint64) mini << CFB_MINI_SHIFT;
-  guint32 sector;
-
-  if (off >= cfb->root->size || (off >> cfb->shift) >= cfb->ministream.n_sectors)
-    {
-      cfb_damaged (error, "a small stream leads out of the mini stream");
-      return NULL;
-    }
-  sector = cfb_chain_sector (&cfb->ministream, (guint32) (off >> cfb->shift));
-  return cfb_peek (cfb, cfb_sector_offset (cfb, sector) + (off & ((1u << cfb->shift) - 1)), len, error);
-}
-
-static gboolean
-next_mini (TpdCfb *cfb, guint32 mini, guint32 *next, GError **error)
-{
-  guint32 entry_shift = cfb->shift - 2;
-  guint32 index = mini >> entry_shift;
-
-  if (index >= cfb->minifat.n_sectors)
-    {
-      cfb_damaged (error, "a small stream leads out of its allocation table");
-      return FALSE;
-    }
-  return peek_u32 (
-      cfb, cfb_sector_offset (cfb, cfb_chain_sector (&cfb->minifat, index)) + (mini & ((1u << entry_shift) - 1)) * 4,
-      next, error);
-}
-
-/* A stream below the cutoff is at most 64 mini sectors: read at once. */
-static TpdSource *
-small_stream_new (TpdCfb *cfb, const TpdCfbEntry *stream, GError **error)
-{
-  gsize size = (gsize) stream->size, done = 0;
-  guint32 mini = stream->start, last = mini;
-  g_autofree guint8 *data = g_malloc (size);
-  g_autoptr (GBytes) bytes = NULL;
-
-  if (!load_mini (cfb, error))
-    return NULL;
-  for (guint i = 0; mini != CFB_END; i++)
-    {
-      gsize piece = MIN (size - done, (gsize) 1 << CFB_MINI_SHIFT);
-      const guint8 *from;
-
-      if (i >= 2 * (CFB_MINI_CUTOFF >> CFB_MINI_SHIFT))
-        {
-          cfb_damaged (error, "the chain of a small stream does not end");
-          return NULL;
-        }
-      if (piece > 0)
-        {
-          if ((from = peek_mini (cfb, mini, piece, error)) == NULL)
-            return NULL;
-          memcpy (data + done, from, piece);
-          done += piece;
-        }
-      last = mini;
-      if (!next_mini (cfb, mini, &mini, error))
-        return NULL;
-    }
-  if (done < size)
-    {
-      cfb_damaged (error, "the chain of a small stream ends before the stream does");
-      return NULL;
-    }
-  if (!claim_end (cfb->mini_ends, last, stream->id, error))
-    return NULL;
-  bytes = g_bytes_new_take (g_steal_pointer (&data), size);
-  return tpd_source_new_bytes (bytes);
-}
-
-static gboolean
-check_stream (TpdCfb *cfb, const TpdCfbEntry *stream, GError **error)
-{
-  g_return_val_if_fail (stream->type == TPD_CFB_STREAM, FALSE);
-  if (sectors_of (cfb, stream->size) > cfb->n_sectors)
-    {
-      cfb_damaged (error, "a stream is larger than the file");
-      return FALSE;
-    }
-  return TRUE;
-}
-
-TpdSource *
-tpd_cfb_stream_new (TpdCfb *cfb, const TpdCfbEntry *stream, GError **error)
-{
-  CfbChain chain = { 0 };
-  guint64 sectors = sectors_of (cfb, stream->size);
-  CfbStream *self;
-
-  if (!check_stream (cfb, stream, error))
-    return NULL;
-  if (stream->size == 0)
-    {
-      g_autoptr (GBytes) empty = g_bytes_new (NULL, 0);
-      return tpd_source_new_bytes (empty);
-    }
-  if (stream->size < CFB_MINI_CUTOFF)
-    return small_stream_new (cfb, stream, error);
-
-  if (!load_chain (cfb, stream->start, sectors, sectors + CHAIN_SLACK, stream->id, &chain, error))
-    return NULL;
-  if (!check_tail (cfb, &chain, stream->size, error))
-    {
-      g_free (chain.extents);
-      return NULL;
-    }
-  self = g_new0 (CfbStream, 1);
-  self->source = (TpdSource){ &cfb_stream_class, stream->size, 1 };
-  self->parent = tpd_source_ref (cfb->source);
-  self->shift = cfb->shift;
-  self->chain = chain;
-  return &self->source;
-}
-
-GBytes *
-tpd_cfb_stream_read (TpdCfb *cfb, const TpdCfbEntry *stream, gsize max, GError **error)
-{
-  g_autoptr (TpdSource) source = NULL;
-
-  if (stream->size > max)
-    {
-      g_set_error (error, TPD_ERROR, TPD_ERROR_TOO_LARGE,
-                   "A stream of the compound file has %" G_GUINT64_FORMAT " bytes where at most %" G_GSIZE_FORMAT
-                   " make sense.",
-                   stream->size, max);
-      return NULL;
-    }
-  source = tpd_cfb_stream_new (cfb, stream, error);
-  if (source == NULL)
-    return NULL;
-  return tpd_source_read_bytes (source, 0, (gsize) stream->size, error);
-}
-
-gboolean
-tpd_cfb_stream_peek (TpdCfb *cfb, const TpdCfbEntry *stream, void *buf, gsize len, GError **error)
-{
-  const guint8 *data;
-
-  g_return_val_if_fail (len <= 64 && len <= stream->size, FALSE);
-  if (!check_stream (cfb, stream, error))
-    return FALSE;
-  if (stream->size < CFB_MINI_CUTOFF)
-    {
-      if (!load_mini (cfb, error))
-        return FALSE;
-      data = peek_mini (cfb, stream->start, len, error);
-    }
-  else
-    {
-      if (!check_sector (cfb, stream->start, "a stream", error))
-        return FALSE;
-      data = cfb_peek (cfb, cfb_sector_offset (cfb, stream->start), len, error);
-    }
-  if (data == NULL)
-    return FALSE;
-  memcpy (buf, data, len);
-  return TRUE;
 }
 
 /* --- Opening ------------------------------------------------------------ */
@@ -616,7 +337,7 @@ parse_header (TpdCfb *cfb, guint32 *first_directory, GError **error)
     }
   cfb->version = major;
   cfb->shift = shift;
-  sectors = sectors_of (cfb, cfb->source->size);
+  sectors = cfb_sectors_of (cfb, cfb->source->size);
   if (sectors < 2)
     {
       cfb_damaged (error, "it ends behind its header");
@@ -640,7 +361,7 @@ tpd_cfb_open (TpdSource *source, GError **error)
   if (!parse_header (cfb, &first_directory, error))
     return NULL;
   max = MIN ((guint64) cfb->n_sectors, (guint64) TPD_CFB_MAX_ENTRIES * CFB_ENTRY_SIZE >> cfb->shift);
-  if (!load_chain (cfb, first_directory, 1, max, OWNER_DIRECTORY, &cfb->directory, error)
+  if (!cfb_chain_load (cfb, first_directory, 1, max, CFB_OWNER_DIRECTORY, &cfb->directory, error)
       || !cfb_directory_open (cfb, error))
     return NULL;
   return g_steal_pointer (&cfb);

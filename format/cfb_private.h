@@ -76,8 +76,31 @@ void cfb_damaged (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
  */
 const guint8 *cfb_peek (TpdCfb *cfb, guint64 off, gsize len, GError **error);
 
+gboolean cfb_peek_u32 (TpdCfb *cfb, guint64 off, guint32 *value, GError **error);
+
+/* Whether the file has `sector`; `what` led there. */
+gboolean cfb_check_sector (TpdCfb *cfb, guint32 sector, const char *what, GError **error);
+
+/* Sectors that `size` bytes take. */
+guint64 cfb_sectors_of (const TpdCfb *cfb, guint64 size);
+
 /* Where FAT sector number `index` lies. */
 gboolean cfb_fat_sector (TpdCfb *cfb, guint32 index, guint32 *sector, GError **error);
+
+/* Sectors that a chain may have beyond the size of its stream. */
+#define CFB_CHAIN_SLACK 4096
+
+/* Owners of chains that are no streams; streams own by their entry's number. */
+#define CFB_OWNER_DIRECTORY 0xfffffff0u
+#define CFB_OWNER_MINIFAT 0xfffffff1u
+
+/* Follows the chain from `start` to its end: at least `min` sectors, at most
+ * `max`; none of them may belong to another owner. `chain` is empty before. */
+gboolean cfb_chain_load (TpdCfb *cfb, guint32 start, guint64 min, guint64 max, guint32 owner, CfbChain *chain,
+                         GError **error);
+
+/* Notes in `ends` that a chain of `owner` ends in `last`; it may be no other's end. */
+gboolean cfb_claim_end (GHashTable *ends, guint32 last, guint32 owner, GError **error);
 
 /* The file's sector that holds sector `index` (< n_sectors) of a chain. */
 guint32 cfb_chain_sector (const CfbChain *chain, guint32 index);

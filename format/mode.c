@@ -285,7 +285,9 @@ take_proved (Case *c, const Reading *readings, guint n, gsize segment, const Rea
 
 /*
  * Chooses among the unpadded CBC modes in `allowed` (bits of 1 << mode) whose
- * size law holds. `*found` stays FALSE when none is left.
+ * size law holds. `*found` stays FALSE when none is left. `instead` of the
+ * license's word even the only one left must be proved by its structure: that
+ * no other fits the size law says little, and all share their first bytes.
  */
 static gboolean
 choose_unpadded (Case *c, guint allowed, gboolean instead, gboolean *found, GError **error)
@@ -328,13 +330,13 @@ choose_unpadded (Case *c, guint allowed, gboolean instead, gboolean *found, GErr
       else
         reading_clear (&readings[n]);
     }
-  if (ok && n == 1)
+  if (ok && n == 1 && !(instead && c->size > SHARED_HEAD))
     {
       ok = reading_look (c, &readings[0], HEAD_MAX, error);
       taken = &readings[0];
       proof = plain_proof (c, taken);
     }
-  else if (ok && n > 1)
+  else if (ok && n > 0)
     ok = take_proved (c, readings, n, segment, &taken, error);
   *found = ok && n > 0;
   if (*found)

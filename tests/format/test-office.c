@@ -354,10 +354,12 @@ typedef struct {
   gboolean license_empty;
   guint license_cut; /* the license is said to be so much longer */
   gboolean no_map, bad_map, storage_map, no_definition, no_primary;
-  gsize body;         /* bytes behind the size */
+  gboolean zero;      /* stated plain size is 0, else: */
   gint64 length;      /* stated plain size */
   gsize content_size; /* only so much of the content */
   gsize label;        /* bytes of label information */
+
+  GBytes *cipher; /* what stands behind the size */
 
   TpdVerdict verdict;
   TpdKind kind;
@@ -409,7 +411,7 @@ make_container (const Make *make)
   const char *stream = make->stream != NULL ? make->stream : "EncryptedPackage";
   const char *space = make->space != NULL ? make->space : "DRMEncryptedDataSpace";
   const char *transform = make->transform != NULL ? make->transform : "DRMEncryptedTransform";
-  gsize body = make->body != 0 ? make->body : 5008, content_size;
+  gsize body = make->cipher != NULL ? g_bytes_get_size (make->cipher) : 5008, content_size;
   g_autoptr (Image) image = image_new (3);
   g_autoptr (GByteArray) map = g_byte_array_new ();
   g_autoptr (GByteArray) definition = g_byte_array_new ();
@@ -418,7 +420,9 @@ make_container (const Make *make)
   g_autofree guint8 *content = make_noise (body + 8, 1);
   g_autofree guint8 *label = make_text (make->label);
 
-  put_u64 (content, make->length != 0 ? (guint64) make->length : 5000);
+  if (make->cipher != NULL && body > 0)
+    memcpy (content + 8, g_bytes_get_data (make->cipher, NULL), body);
+  put_u64 (content, make->zero ? 0 : make->length != 0 ? (guint64) make->length : 5000);
   content_size = make->content_size != 0 ? make->content_size - 1 : body + 8;
   make_map (make, stream, space, map);
   add_u32 (definition, 8);
@@ -547,6 +551,64 @@ test_made (void)
     }
 }
 
+/* Bodies may be longer than any cipher mode makes them. */
+static void
+test_surplus (void)
+{
+  static const struct {
+    guint16 word;
+    TpdCipherMode mode;
+    gboolean whole;
+    gsize len;
+  } cases[] = {
+    { TPD_MODE_WORD_ECB, TPD_CIPHER_ECB, FALSE, 5003 },
+    { TPD_MODE_WORD_CBC4K_NOPAD, TPD_CIPHER_CBC4K_NOPAD, FALSE, 1003 },
+    { TPD_MODE_WORD_CBC4K_NOPAD, TPD_CIPHER_CBC4K_NOPAD, TRUE, 1003 },
+    { TPD_MODE_WORD_CBC4K_NOPAD, TPD_CIPHER_CBC4K_NOPAD, TRUE, 0 },
+    { TPD_MODE_WORD_CBC512, TPD_CIPHER_CBC512, FALSE, 5003 },
+    { TPD_MODE_WORD_CBC4K, TPD_CIPHER_CBC4K, FALSE, 5003 },
+  };
+  static const gsize surpluses[] = { 0, 7, 32, 100, 5000, 20000 };
+  static const guint8 key[32] = "0123456789abcdef0123456789abcde";
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases) * G_N_ELEMENTS (surpluses) * 2; i++)
+    {
+      gsize surplus = surpluses[i / 2 % G_N_ELEMENTS (surpluses)], key_len = i % 2 == 0 ? 16 : 32;
+      guint n = i / 2 / G_N_ELEMENTS (surpluses);
+      TpdIvRule rule = cases[n].mode == TPD_CIPHER_CBC512 ? TPD_IV_OFFSET : TPD_IV_INDEX;
+      g_autofree guint8 *text = make_text (cases[n].len);
+      g_autofree guint8 *noise = make_noise (surplus, 1);
+      g_autoptr (GBytes) body = encrypt_body (key, key_len, cases[n].mode, rule, cases[n].whole, text, cases[n].len);
+      g_autoptr (GByteArray) cipher = g_byte_array_new ();
+      g_autoptr (GBytes) all = NULL;
+      g_autoptr (GBytes) bytes = NULL;
+      g_autoptr (GBytes) plain = NULL;
+      g_autoptr (TpdSource) source = NULL;
+      g_autoptr (TpdProbe) probe = NULL;
+      g_autoptr (TpdDocument) document = NULL;
+      g_autoptr (GError) error = NULL;
+      TpdContentKey content_key = { .key = tpd_secret_new (key, key_len), .mode_word = cases[n].word, .ref_count = 1 };
+
+      g_byte_array_append (cipher, g_bytes_get_data (body, NULL), (guint) g_bytes_get_size (body));
+      if (surplus > 0)
+        g_byte_array_append (cipher, noise, (guint) surplus);
+      all = g_bytes_new (cipher->data, cipher->len);
+      bytes = make_container (&(Make){ .cipher = all, .length = (gint64) cases[n].len, .zero = cases[n].len == 0 });
+      source = tpd_source_new_bytes (bytes);
+      probe = tpd_probe (source, NULL);
+      document = tpd_document_new (source, probe, NULL, &content_key, NULL, NULL, &error);
+      g_assert_no_error (error);
+      g_test_message ("%s of %" G_GSIZE_FORMAT " bytes, %" G_GSIZE_FORMAT " more", document->cipher, cases[n].len,
+                      surplus);
+      plain = document_read_all (document, NULL);
+      g_assert_cmpmem (g_bytes_get_data (plain, NULL), g_bytes_get_size (plain), text, cases[n].len);
+      if (surplus >= 5000)
+        g_assert_nonnull (strstr (document->warnings[0], "longer than its size needs"));
+      g_clear_pointer (&document, tpd_document_unref);
+      tpd_secret_unref (content_key.key);
+    }
+}
+
 /* Bytes of the containers turned at random: any verdict, no crash. */
 static void
 test_noise (void)
@@ -635,6 +697,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/office/short-reads-are-errors", GINT_TO_POINTER (FAULT_SHORT), test_read_errors);
   g_test_add_func ("/office/lost-directory", test_directory_lost);
   g_test_add_func ("/office/made/verdicts", test_made);
+  g_test_add_func ("/office/made/surplus-behind-the-content", test_surplus);
   g_test_add_func ("/office/made/noise", test_noise);
   g_test_add_func ("/office/real-files", test_real);
   status = g_test_run ();

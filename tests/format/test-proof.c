@@ -282,15 +282,12 @@ test_records (void)
       Zip *zip = zip_new ();
       g_autofree guint8 *noise = make_noise (first, 1);
       g_autoptr (GByteArray) data = NULL;
-      gsize borders[2];
 
       zip_add (zip, "first", noise, first - 35, 0, FALSE);
       zip_add (zip, "a member whose name is rather long, though not too long.xml", noise, 20, 0, FALSE);
       zip_add (zip, "c", noise, 0, 0, FALSE);
       data = zip_finish (zip, FALSE);
-      borders[0] = SEGMENT;
-      borders[1] = data->len;
-      g_assert_cmpuint (borders[1], <, 2 * SEGMENT);
+      g_assert_cmpuint (data->len, <, 2 * SEGMENT);
       if (data->len <= SEGMENT)
         continue;
       /* A byte of agreement may come by chance, more should not. */
@@ -309,10 +306,10 @@ test_bounded (void)
 {
   Zip *zip = zip_new ();
   gsize len = 20 * 1024 * 1024;
-  g_autofree guint8 *noise = make_noise (len, 1);
+  g_autofree guint8 *noise = make_noise (len + 100, 1);
   g_autoptr (GByteArray) data = NULL;
 
-  zip_add (zip, "movie.mp4", noise, len - len % SEGMENT + 100, 0, FALSE);
+  zip_add (zip, "movie.mp4", noise, len + 100, 0, FALSE);
   data = zip_finish (zip, FALSE);
   g_assert_cmpint (check (data->data, data->len), ==, TPD_CHECK_UNKNOWN);
 }
@@ -366,7 +363,7 @@ static void
 test_compound (void)
 {
   for (guint version = 3; version <= 4; version++)
-    for (gsize len = 4096; len < 200000; len = len * 3 / 2)
+    for (gsize len = 30000; len < 200000; len = len * 3 / 2)
       {
         g_autoptr (Image) image = image_new (version);
         g_autofree guint8 *noise = make_noise (len, 1);
