@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attributes as they are shown, and names on their way to the source. */
+#pragma once
+
+#include <sys/stat.h>
+
+#include "fs/fs.h"
+
+/*
+ * Makes the attributes of `node` from `*st`, the lstat of `name` in `dirfd`,
+ * looking into the file when its content is not known yet, and records them
+ * as published. 0 or errno; ESTALE: the name leads elsewhere by now.
+ */
+int tpd_attr_publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, struct stat *st, struct stat *attr);
+
+/* Whether tpd_attr_publish() would not have to look into the file. */
+gboolean tpd_attr_is_known (TpdNode *node, const struct stat *st);
+
+/*
+ * GETATTR: as above by the way that `node` was last seen; a file that is open
+ * and unlinked answers through its handle.
+ */
+int tpd_attr_get (TpdFs *fs, TpdNode *node, struct stat *attr);
+
+/*
+ * The entry `source` (its name in the source directory `dirfd`, lstat `*st`)
+ * of `parent`: node and attributes. On success the kernel's count of the node
+ * has gone up by one. 0 or errno.
+ */
+int tpd_attr_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st,
+                    struct fuse_entry_param *entry);
+/* Likewise, but only if that needs no look into the file; else EAGAIN. */
+int tpd_attr_entry_if_known (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st,
+                             struct fuse_entry_param *entry);
+
+/*
+ * Finds what `name` in the directory `parent` (open as `dirfd`) stands for: a
+ * name of the source, or a shown one. `*source` (transfer full) is the name in
+ * the source, `*st` its lstat. 0 or errno.
+ */
+int tpd_attr_resolve (TpdFs *fs, TpdNode *parent, int dirfd, const char *name, char **source, struct stat *st);
+
+/* The name that a `.tpdfs` of the source's root is shown under, so that ours
+ * is free. (transfer full) */
+char *tpd_attr_shown_status_name (TpdFs *fs);
+
+/* Whether entries of a directory on `dev` are out of bounds (one_file_system). */
+gboolean tpd_attr_is_beyond (const TpdFs *fs, dev_t dev);

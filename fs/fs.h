@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What one mount consists of. Made by main() before any thread runs and fixed
+ * from then on; each part looks after its own locking.
+ */
+#pragma once
+
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+#include <glib.h>
+
+#include "crypto/keys.h"
+#include "crypto/unwrapper.h"
+#include "fs/devices.h"
+#include "fs/dirfd.h"
+#include "fs/doc_xattr.h"
+#include "fs/inode.h"
+#include "fs/notify.h"
+#include "fs/options.h"
+#include "fs/report.h"
+#include "fs/view.h"
+
+typedef enum {
+  TPD_COUNT_LOOKUPS,
+  TPD_COUNT_STATS,
+  TPD_COUNT_PROBES,
+  TPD_COUNT_LISTINGS,
+  TPD_COUNT_OPENS_PLAIN,
+  TPD_COUNT_OPENS_PROTECTED,
+  TPD_COUNT_OPENS_REFUSED,
+  TPD_COUNT_READS,
+  TPD_COUNT_BYTES_PLAIN,
+  TPD_COUNT_BYTES_DECRYPTED,
+  TPD_COUNT_STALE,
+  TPD_COUNT_READ_ERRORS,
+  TPD_N_COUNTS
+} TpdCount;
+
+typedef struct _TpdFs {
+  const TpdFsOptions *options;
+  char *source, *mountpoint; /* real paths */
+  int root_fd;               /* O_PATH */
+  dev_t root_dev;
+  uid_t mounter;
+  gint64 started; /* seconds since 1970 */
+  double timeout; /* of attributes and entries in the kernel, seconds */
+  gboolean enforce_acls;
+
+  struct fuse_session *session;
+  gboolean ready; /* the mount has answered; set once by INIT */
+  int ready_fd;   /* the launcher waits on it; -1 once told, or in the foreground */
+
+  TpdInodes *inodes;
+  TpdDirs *dirs;
+  TpdViews *views; /* NULL with names=source */
+  TpdDevices *devices;
+  TpdReport *report;
+  TpdNotifier *notifier; /* NULL until the session exists */
+  TpdDocXattrs *xattrs;
+
+  TpdKeyring *keyring;     /* NULL: no keys */
+  TpdUnwrapper *unwrapper; /* remembers what it unwrapped */
+  int agent_pid;
+
+  guint64 counts[TPD_N_COUNTS]; /* atomic; tpd_fs_count() */
+} TpdFs;
+
+/* Takes ownership of `root_fd`, `source`, `mountpoint`, `keyring`, `unwrapper`. */
+TpdFs *tpd_fs_new (const TpdFsOptions *options, int root_fd, char *source, char *mountpoint, TpdKeyring *keyring,
+                   TpdUnwrapper *unwrapper, GError **error);
+void tpd_fs_free (TpdFs *fs);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdFs, tpd_fs_free)
+
+static inline void
+tpd_fs_count (TpdFs *fs, TpdCount count, guint64 n)
+{
+  __atomic_add_fetch (&fs->counts[count], n, __ATOMIC_RELAXED);
+}
+
+static inline TpdFs *
+tpd_fs_of (fuse_req_t req)
+{
+  return fuse_req_userdata (req);
+}
+
+/* "lookups", ...: the word in status and log. */
+const char *tpd_count_word (TpdCount count);
+/* All counters as one line. (transfer full) */
+char *tpd_fs_counters (TpdFs *fs);
+
+/* The request handlers, for fuse_session_new(). */
+extern const struct fuse_lowlevel_ops tpd_fs_ops;

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Looking into files: what a file is, how large its plaintext, whether it opens. */
+#pragma once
+
+#include <sys/stat.h>
+
+#include "fs/fs.h"
+
+/*
+ * Fills `facts` for the file `name` in `dirfd`, whose lstat is `*st`; `*st`
+ * becomes the fstat of what was looked at. Files that are not regular are told
+ * from `*st` alone. Work is bounded; no RSA operation unless the size needs it.
+ * 0, or ESTALE when the name now leads to another file. What failed for a
+ * passing reason has facts->known FALSE and the source's size.
+ */
+int tpd_look (TpdFs *fs, int dirfd, const char *name, struct stat *st, TpdFacts *facts);
+
+/* TpdViewLook for `data` (TpdFs *): pfiles are shown under their plain name. */
+gboolean tpd_look_for_name (gpointer data, int dirfd, const char *name, struct stat *st, char **extension);
+
+/* Fills `facts` for `source`, of fstat `st`. */
+void tpd_look_at_source (TpdFs *fs, TpdSource *source, const struct stat *st, TpdFacts *facts);
+
+/* Whether these facts are out of date although the stamp is the same: a stub
+ * whose content has come back. */
+gboolean tpd_look_again (const TpdFacts *facts, const struct stat *st);
+
+/* Notes in `facts` that opening failed with `error`. */
+void tpd_facts_fail (TpdFacts *facts, const TpdStamp *stamp, const GError *error);
+/* Notes in `facts` what the opened document is. */
+void tpd_facts_opened (TpdFacts *facts, const TpdDocument *document);
+
+/* Served as plaintext of a protected file. */
+gboolean tpd_facts_decrypts (const TpdFacts *facts);
+/* Served byte for byte: plain, stubs, and with unreadable=raw what cannot be opened. */
+gboolean tpd_facts_passes (const TpdFs *fs, const TpdFacts *facts);
+
+/* The cipher's name behind TpdFacts.cipher, NULL for 0. */
+const char *tpd_cipher_word_name (guint8 word);

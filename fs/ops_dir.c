@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * OPENDIR, READDIR, READDIRPLUS and RELEASEDIR.
+ *
+ * A directory handle keeps its descriptor and, from the first READDIR on, what
+ * it read: a listing and a view, immutable. Offsets are indices into the
+ * listing: offset n means "entry n comes next", whatever the source's own
+ * cookies are, so rewinddir(3) and seekdir(3) work at once and for any number
+ * of threads. Reading from the start again takes a new listing, as POSIX has
+ * it.
+ *
+ * READDIRPLUS sends attributes along where they are known, or can be found
+ * out within a few milliseconds for the whole reply; the rest goes out with
+ * node id 0, which tells the kernel to ask when it needs them. A size that is
+ * not certain is never sent, because the kernel would cut the file there.
+ */
+#include "fs/ops.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/attr.h"
+#include "fs/status.h"
+
+#define PROBE_TIME_US 20000
+#define MAX_REPLY (1024 * 1024)
+
+/* Counted; shared by the requests that are answered from it. */
+typedef struct {
+  int ref_count; /* atomic */
+  TpdListing *listing;
+  TpdView *view;     /* NULL: names as in the source */
+  char *status_name; /* the root only: what a `.tpdfs` of the source is shown as */
+} Contents;
+
+typedef struct {
+  TpdNode *node; /* counted reference */
+  int fd;        /* not O_PATH */
+  TpdDevice device;
+  GMutex lock;
+  Contents *contents; /* under lock; NULL before the first READDIR */
+} OpenDir;
+
+typedef struct {
+  fuse_req_t req;
+  char *buffer;
+  gsize size, used;
+  gboolean plus;
+  gint64 deadline;
+  GArray *counted; /* of guint64: nodes whose count went up */
+} Reply;
+
+static void
+contents_unref (Contents *contents)
+{
+  if (!g_atomic_int_dec_and_test (&contents->ref_count))
+    return;
+  g_clear_pointer (&contents->view, tpd_view_unref);
+  g_clear_pointer (&contents->listing, tpd_listing_unref);
+  g_free (contents->status_name);
+  g_free (contents);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Contents, contents_unref)
+
+static int
+contents_read (TpdFs *fs, OpenDir *dir, Contents **out)
+{
+  g_autoptr (Contents) contents = g_new0 (Contents, 1);
+  int errnum;
+
+  contents->ref_count = 1;
+  tpd_fs_count (fs, TPD_COUNT_LISTINGS, 1);
+  errnum = tpd_listing_read (dir->fd, &contents->listing);
+  if (errnum == 0 && fs->views != NULL && !tpd_attr_is_beyond (fs, dir->node->stamp.dev))
+    errnum = tpd_views_get (fs->views, dir->node->id, dir->fd, contents->listing, &contents->view);
+  if (errnum != 0)
+    return errnum;
+  if (dir->node->id == TPD_NODE_ROOT)
+    contents->status_name = tpd_attr_shown_status_name (fs);
+  *out = g_steal_pointer (&contents);
+  return 0;
+}
+
+/* What to answer from. The lock is held while the source is read: requests
+ * for one handle would otherwise all read it. */
+static int
+contents_get (TpdFs *fs, OpenDir *dir, gboolean anew, Contents **out)
+{
+  int errnum = 0;
+
+  g_mutex_lock (&dir->lock);
+  if (anew)
+    g_clear_pointer (&dir->contents, contents_unref);
+  if (dir->contents == NULL)
+    errnum = contents_read (fs, dir, &dir->contents);
+  if (errnum == 0)
+    {
+      *out = dir->contents;
+      g_atomic_int_inc (&dir->contents->ref_count);
+    }
+  g_mutex_unlock (&dir->lock);
+  return errnum;
+}
+
+static gboolean
+is_dots (const char *name)
+{
+  return strcmp (name, ".") == 0 || strcmp (name, "..") == 0;
+}
+
+/* Snapshots show the whole tree once more for each of them. */
+static gboolean
+is_snapshot_directory (const TpdListingEntry *entry)
+{
+  static const char *const names[] = { ".snapshot", "~snapshot", ".zfs" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    if (strcmp (entry->name, names[i]) == 0)
+      return entry->type == DT_DIR || entry->type == DT_UNKNOWN;
+  return FALSE;
+}
+
+/* The name to list the entry under, NULL to leave it out. */
+static const char *
+shown_name (TpdFs *fs, const OpenDir *dir, const Contents *contents, const TpdListingEntry *entry)
+{
+  if (is_dots (entry->name))
+    return entry->name;
+  if (tpd_attr_is_beyond (fs, dir->node->stamp.dev))
+    return NULL;
+  if (!fs->options->snapshots && is_snapshot_directory (entry))
+    return NULL;
+  if (contents->status_name != NULL && strcmp (entry->name, TPD_STATUS_NAME) == 0)
+    return contents->status_name;
+  return contents->view != NULL ? tpd_view_shown (contents->view, entry->name) : entry->name;
+}
+
+void
+tpd_op_opendir (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+  TpdFs *fs = tpd_fs_of (req);
+  TpdNode *node;
+  OpenDir *dir;
+  struct stat st;
+  int fd, errnum;
+
+  if (tpd_status_is (ino))
+    {
+      fuse_reply_open (req, fi);
+      return;
+    }
+  node = tpd_inodes_get (fs->inodes, ino);
+  errnum = node != NULL ? tpd_dirs_open (fs->dirs, node, O_RDONLY | O_DIRECTORY, &fd, &st) : ESTALE;
+  if (errnum != 0)
+    {
+      tpd_node_unref (fs->inodes, node);
+      fuse_reply_err (req, errnum);
+      return;
+    }
+  dir = g_new0 (OpenDir, 1);
+  dir->node = node;
+  dir->fd = fd;
+  g_mutex_init (&dir->lock);
+  tpd_devices_get (fs->devices, st.st_dev, fd, ".", &dir->device);
+  fi->fh = (guintptr) dir;
+  fi->cache_readdir = fi->keep_cache = fs->options->cache == TPD_CACHE_ALWAYS;
+  if (fuse_reply_open (req, fi) != 0)
+    {
+      g_mutex_clear (&dir->lock);
+      close (fd);
+      g_free (dir);
+      tpd_node_unref (fs->inodes, node);
+    }
+}
+
+void
+tpd_op_releasedir (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+  TpdFs *fs = tpd_fs_of (req);
+  OpenDir *dir = (OpenDir *) (guintptr) fi->fh;
+
+  if (!tpd_status_is (ino))
+    {
+      g_clear_pointer (&dir->contents, contents_unref);
+      g_mutex_clear (&dir->lock);
+      close (dir->fd);
+      tpd_node_unref (fs->inodes, dir->node);
+      g_free (dir);
+    }
+  fuse_reply_err (req, 0);
+}
+
+/* Adds an entry; FALSE when it does not fit. */
+static gboolean
+add (Reply *reply, const char *name, const struct fuse_entry_param *entry, off_t next)
+{
+  char *at = reply->buffer + reply->used;
+  gsize left = reply->size - reply->used, len;
+
+  if (reply->plus)
+    len = fuse_add_direntry_plus (reply->req, at, left, name, entry, next);
+  else
+    len = fuse_add_direntry (reply->req, at, left, name, &entry->attr, next);
+  if (len > left)
+    return FALSE;
+  reply->used += len;
+  return TRUE;
+}
+
+static gboolean
+fits (const Reply *reply, const char *name)
+{
+  gsize len = reply->plus ? fuse_add_direntry_plus (reply->req, NULL, 0, name, NULL, 0)
+                          : fuse_add_direntry (reply->req, NULL, 0, name, NULL, 0);
+
+  return len <= reply->size - reply->used;
+}
+
+/* Fills `param` as far as attributes are to be had in time. FALSE: the entry
+ * has gone. */
+static gboolean
+fill_plus (TpdFs *fs, OpenDir *dir, Reply *reply, const char *source, struct fuse_entry_param *param)
+{
+  struct fuse_entry_param full;
+  struct stat st;
+  int errnum;
+
+  if (fstatat (dir->fd, source, &st, AT_SYMLINK_NOFOLLOW) != 0)
+    return errno != ENOENT;
+  if (g_get_monotonic_time () < reply->deadline)
+    errnum = tpd_attr_entry (fs, dir->node, dir->fd, source, &st, &full);
+  else
+    errnum = tpd_attr_entry_if_known (fs, dir->node, dir->fd, source, &st, &full);
+  if (errnum == 0)
+    {
+      guint64 id = full.ino;
+
+      *param = full;
+      g_array_append_val (reply->counted, id);
+    }
+  return errnum != ENOENT;
+}
+
+static int
+fill_reply (TpdFs *fs, OpenDir *dir, Reply *reply, off_t off)
+{
+  g_autoptr (Contents) contents = NULL;
+  int errnum = contents_get (fs, dir, off == 0, &contents);
+  guint n = errnum == 0 ? tpd_listing_length (contents->listing) : 0;
+
+  for (guint64 i = (guint64) off; i < n; i++)
+    {
+      struct fuse_entry_param param = { 0 };
+      TpdListingEntry entry;
+      const char *name;
+
+      tpd_listing_get (contents->listing, (guint) i, &entry);
+      name = shown_name (fs, dir, contents, &entry);
+      if (name == NULL)
+        continue;
+      if (!fits (reply, name))
+        break;
+      param.attr.st_ino = tpd_device_ino (&dir->device, entry.ino);
+      param.attr.st_mode = (mode_t) DTTOIF (entry.type);
+      if (reply->plus && !is_dots (name) && !fill_plus (fs, dir, reply, entry.name, &param))
+        continue;
+      add (reply, name, &param, (off_t) i + 1);
+    }
+  return errnum;
+}
+
+static void
+fill_status (Reply *reply, off_t off)
+{
+  struct fuse_entry_param param = { 0 };
+  const char *name;
+
+  for (guint i = (guint) MIN (off, 64); (name = tpd_status_name (i, &param.attr)) != NULL; i++)
+    if (!add (reply, name, &param, (off_t) i + 1))
+      break;
+}
+
+static void
+read_directory (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi, gboolean plus)
+{
+  TpdFs *fs = tpd_fs_of (req);
+  g_autofree char *buffer = NULL;
+  g_autoptr (GArray) counted = g_array_new (FALSE, FALSE, sizeof (guint64));
+  Reply reply = { .req = req, .plus = plus, .counted = counted };
+  int errnum = 0;
+
+  reply.size = MIN (size, MAX_REPLY);
+  reply.buffer = buffer = g_malloc (reply.size);
+  reply.deadline = g_get_monotonic_time () + PROBE_TIME_US;
+  if (tpd_status_is (ino))
+    fill_status (&reply, off);
+  else if (off >= 0)
+    errnum = fill_reply (fs, (OpenDir *) (guintptr) fi->fh, &reply, off);
+  if (errnum != 0)
+    {
+      fuse_reply_err (req, errnum);
+      return;
+    }
+  /* The caller was interrupted: the kernel counted nothing. */
+  if (fuse_reply_buf (req, reply.buffer, reply.used) != 0)
+    for (guint i = 0; i < counted->len; i++)
+      tpd_inodes_forget (fs->inodes, g_array_index (counted, guint64, i), 1);
+}
+
+void
+tpd_op_readdir (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+  read_directory (req, ino, size, off, fi, FALSE);
+}
+
+void
+tpd_op_readdirplus (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+  read_directory (req, ino, size, off, fi, TRUE);
+}

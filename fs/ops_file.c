@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * OPEN, READ and RELEASE. Protected content is decrypted into a buffer that
+ * each worker thread keeps, page-aligned; it is wiped when the thread ends.
+ * (The kernel's page cache holds the plaintext anyway, until it is reclaimed.)
+ */
+#include "fs/ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "crypto/secret.h"
+#include "fs/open_file.h"
+#include "fs/status.h"
+
+/* More than any kernel asks for at once; a larger request gets a short read. */
+#define MAX_READ (4 * 1024 * 1024)
+#define MIN_BUFFER (128 * 1024)
+#define ALIGNMENT 4096
+
+typedef struct {
+  void *data;
+  gsize size;
+} Buffer;
+
+static void
+buffer_free (gpointer data)
+{
+  Buffer *buffer = data;
+
+  tpd_wipe (buffer->data, buffer->size);
+  free (buffer->data);
+  g_free (buffer);
+}
+
+static GPrivate thread_buffer = G_PRIVATE_INIT (buffer_free);
+
+/* The thread's buffer, of at least `size` bytes; NULL: out of memory. */
+static void *
+get_buffer (gsize size)
+{
+  Buffer *buffer = g_private_get (&thread_buffer);
+  void *data;
+
+  if (buffer != NULL && buffer->size >= size)
+    return buffer->data;
+  size = MAX ((size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT, MIN_BUFFER);
+  if (posix_memalign (&data, ALIGNMENT, size) != 0)
+    return NULL;
+  buffer = g_new (Buffer, 1);
+  *buffer = (Buffer){ data, size };
+  g_private_replace (&thread_buffer, buffer);
+  return data;
+}
+
+static TpdOpenFile *
+file_of (const struct fuse_file_info *fi)
+{
+  return (TpdOpenFile *) (guintptr) fi->fh;
+}
+
+static GBytes *
+status_of (const struct fuse_file_info *fi)
+{
+  return (GBytes *) (guintptr) fi->fh;
+}
+
+void
+tpd_op_open (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+  TpdFs *fs = tpd_fs_of (req);
+  TpdNode *node;
+  TpdOpenFile *file = NULL;
+  gboolean keep_cache = FALSE;
+  int errnum = ESTALE;
+
+  if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0)
+    {
+      fuse_reply_err (req, EROFS);
+      return;
+    }
+  fi->noflush = 1;
+  if (tpd_status_is (ino))
+    {
+      GBytes *content = tpd_status_content (fs, ino);
+
+      fi->direct_io = 1;
+      fi->fh = (guintptr) content;
+      if (fuse_reply_open (req, fi) != 0)
+        g_bytes_unref (content);
+      return;
+    }
+  node = tpd_inodes_get (fs->inodes, ino);
+  if (node != NULL)
+    {
+      errnum = tpd_open_file (fs, node, &file, &keep_cache);
+      tpd_node_unref (fs->inodes, node);
+    }
+  if (errnum != 0)
+    {
+      fuse_reply_err (req, errnum);
+      return;
+    }
+  fi->keep_cache = keep_cache && fs->options->cache != TPD_CACHE_NEVER;
+  fi->fh = (guintptr) file;
+  /* The caller was interrupted: there will be no RELEASE. */
+  if (fuse_reply_open (req, fi) != 0)
+    tpd_open_file_close (fs, file);
+}
+
+static void
+read_status (fuse_req_t req, GBytes *opened, size_t size, off_t off)
+{
+  /* RELEASE may come as soon as the kernel has the reply. */
+  g_autoptr (GBytes) content = g_bytes_ref (opened);
+  gsize len;
+  const char *data = g_bytes_get_data (content, &len);
+
+  if ((guint64) off >= len)
+    fuse_reply_buf (req, NULL, 0);
+  else
+    fuse_reply_buf (req, data + off, MIN (size, len - (gsize) off));
+}
+
+void
+tpd_op_read (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+  TpdFs *fs = tpd_fs_of (req);
+  gboolean protected;
+  void *buffer;
+  gssize n;
+
+  if (tpd_status_is (ino))
+    {
+      read_status (req, status_of (fi), size, off);
+      return;
+    }
+  size = MIN (size, MAX_READ);
+  buffer = get_buffer (size);
+  if (buffer == NULL)
+    {
+      fuse_reply_err (req, ENOMEM);
+      return;
+    }
+  protected = tpd_open_file_fd (file_of (fi)) < 0;
+  n = tpd_open_file_read (fs, file_of (fi), buffer, size, (guint64) off);
+  tpd_fs_count (fs, TPD_COUNT_READS, 1);
+  if (n < 0)
+    {
+      fuse_reply_err (req, (int) -n);
+      return;
+    }
+  tpd_fs_count (fs, protected ? TPD_COUNT_BYTES_DECRYPTED : TPD_COUNT_BYTES_PLAIN, (guint64) n);
+  fuse_reply_buf (req, buffer, (gsize) n);
+}
+
+void
+tpd_op_release (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+  if (tpd_status_is (ino))
+    g_bytes_unref (status_of (fi));
+  else
+    tpd_open_file_close (tpd_fs_of (req), file_of (fi));
+  fuse_reply_err (req, 0);
+}

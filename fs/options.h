@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line of tpdfs: words of -o, the same words as long options, and
+ * the two positional arguments in any place among them.
+ */
+#pragma once
+
+#include <glib.h>
+#include <sys/types.h>
+
+#include "crypto/keys.h"
+#include "format/document.h"
+#include "format/names.h"
+
+typedef enum { TPD_CACHE_AUTO, TPD_CACHE_ALWAYS, TPD_CACHE_NEVER } TpdCacheChoice;
+typedef enum { TPD_PROBE_AUTO, TPD_PROBE_ALWAYS, TPD_PROBE_NEVER } TpdProbeChoice;
+typedef enum { TPD_NAMES_PLAIN, TPD_NAMES_SOURCE } TpdNamesChoice;
+typedef enum { TPD_UNREADABLE_DENY, TPD_UNREADABLE_RAW } TpdUnreadableChoice;
+typedef enum { TPD_ERRORS_VERDICT, TPD_ERRORS_EACCES } TpdErrorsChoice;
+
+#define TPD_NO_MASK G_MAXUINT
+
+typedef struct {
+  char *source, *mountpoint; /* as given */
+
+  gboolean help, version;
+  gboolean foreground, debug, verbose;
+  guint threads;
+
+  TpdKeyConfig *keys;  /* of --key; keyring files are not loaded yet */
+  GPtrArray *keyrings; /* of char *: --keyring */
+
+  int names, cache, probe, unreadable, errors, iv; /* the enums above, TpdIvChoice */
+  GPtrArray *pext;                                 /* of char *, NULL terminated once parsed */
+  TpdNameRules name_rules;                         /* points into `pext` */
+
+  gboolean has_uid, has_gid;
+  uid_t uid;
+  gid_t gid;
+  guint fmask, dmask; /* TPD_NO_MASK: the source's modes */
+  gboolean one_file_system, allow_other, acl_ignore, snapshots;
+  gboolean noexec;   /* mount(8) words that the kernel is to be told */
+  gboolean asked_rw; /* deserves a note */
+} TpdFsOptions;
+
+/* Errors: TPD_ERROR_USAGE, a sentence that names the word. (transfer full) */
+TpdFsOptions *tpd_fs_options_parse (int argc, char **argv, GError **error);
+void tpd_fs_options_free (TpdFsOptions *options);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdFsOptions, tpd_fs_options_free)
+
+/* The text of --help. (transfer full) */
+char *tpd_fs_options_help (void);
