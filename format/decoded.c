@@ -299,6 +299,7 @@ tpd_sink_to_document (TpdSink *sink, TpdKind kind, GError **error)
   self->base.klass = &decoded_class;
   self->base.kind = kind;
   self->base.plain_size = self->sealed.size;
+  self->base.memory_size = self->sealed.size;
   self->base.ref_count = 1;
   return &self->base;
 }

@@ -37,8 +37,5 @@ TpdDocument *tpd_sink_to_document (TpdSink *sink, TpdKind kind, GError **error);
  * the document. */
 int tpd_document_memory_fd (TpdDocument *document);
 
-/* What decoding a file of `source_size` bytes may cost over all nesting:
- * 64 times its size and 64 MiB. */
-void tpd_budget_init_decode (TpdBudget *budget, guint64 source_size);
 /* Charges `bytes` of decoded data; TPD_ERROR_TOO_LARGE or _CANCELLED. */
 gboolean tpd_budget_charge (TpdBudget *budget, guint64 bytes, GError **error);

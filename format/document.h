@@ -40,6 +40,9 @@ typedef enum {
 /* "pfile", "ooxml", ...: the word of JSON. */
 const char *tpd_kind_word (TpdKind kind);
 
+/* .eml, .msg and message.rpmsg. */
+gboolean tpd_kind_is_mail (TpdKind kind);
+
 /* How the plain size can be known. */
 typedef enum {
   TPD_SIZE_EXACT,         /* in clear in the container */
@@ -98,9 +101,37 @@ typedef enum {
   TPD_IV_FORCE_OFFSET,
 } TpdIvChoice;
 
+/* The form in which protected mail comes out. */
+typedef enum {
+  TPD_MAIL_NATIVE, /* .eml and .msg stay what they are, a bare rpmsg becomes .eml */
+  TPD_MAIL_EML,
+  TPD_MAIL_MSG,
+  TPD_MAIL_SOURCE, /* for callers: protected mail is not opened at all */
+} TpdMailForm;
+
 typedef struct {
   TpdIvChoice iv;
+  TpdMailForm mail;
+
+  /* For what lies protected inside the document (attachments of mail).
+   * tpd_document_open() fills in its own keyring and unwrapper; borrowed for
+   * the call. Either may be NULL: then the inner layer stays as it is. */
+  const TpdKeyring *keyring;
+  TpdUnwrapper *unwrapper;
+  guint depth; /* how many protected mails lie around this one */
+
+  /* How many more layers to remove where the plaintext is protected itself, at
+   * most TPD_MAX_NESTED. One that does not open stays, with a warning. */
+  guint nested;
 } TpdOpenOptions;
+
+#define TPD_MAX_NESTED 8
+
+/* How the size can be known of what tpd_document_open() gives: with
+ * options->nested never in clear. `options` may be NULL. */
+TpdSizeClass tpd_probe_size_class (const TpdProbe *probe, const TpdOpenOptions *options);
+/* Whether opening may decode the whole file, which takes time and memory. */
+gboolean tpd_probe_decodes (const TpdProbe *probe, const TpdOpenOptions *options);
 
 typedef struct _TpdDocument TpdDocument;
 
@@ -118,6 +149,7 @@ struct _TpdDocument {
 
   TpdKind kind;
   guint64 plain_size;
+  guint64 memory_size; /* decoded plaintext that it keeps in memory; 0: none */
   TpdLicense *license;
   const char *cipher; /* tpd_cipher_name() of what was really used */
   TpdProof proof;
@@ -126,7 +158,8 @@ struct _TpdDocument {
 };
 
 /*
- * Opens what `probe` found. `content_key` comes from tpd_license_unwrap().
+ * Opens what `probe` found. `content_key` comes from tpd_license_unwrap(). With
+ * options->nested, kind, license and cipher are those of the outermost layer.
  * Errors: TPD_ERROR_DAMAGED, TPD_ERROR_AMBIGUOUS, TPD_ERROR_TOO_LARGE,
  * TPD_ERROR_UNSUPPORTED, TPD_ERROR_ERRNO+. (transfer full)
  */

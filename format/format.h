@@ -23,6 +23,10 @@ struct _TpdFormat {
 
 extern const TpdFormat tpd_format_pfile;
 extern const TpdFormat tpd_format_office;
+extern const TpdFormat tpd_format_rpmsg;
+extern const TpdFormat tpd_format_eml;
+extern const TpdFormat tpd_format_msg;
+extern const TpdFormat tpd_format_pdf;
 
 /* Sets a verdict with its sentence on a probe (takes nothing). */
 void tpd_probe_fail (TpdProbe *probe, TpdVerdict verdict, const char *format, ...) G_GNUC_PRINTF (3, 4);

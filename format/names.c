@@ -2,7 +2,8 @@
 /*
  * Plain names of protected files and the collision rule: see names.h. The
  * extension inside the container is authoritative, the table of p-extensions
- * a fallback for containers that name none.
+ * a fallback for containers that name none. Mail keeps its whole name, so that
+ * it shows what it was made from.
  *
  * Every source name stays reserved, even one that is not shown: a lookup of
  * the source name always finds that file, so no other may be shown under it.
@@ -52,12 +53,55 @@ is_p_extension (const char *extension, const TpdNameRules *rules)
   return FALSE;
 }
 
+/* Mail as files name it, and what each form makes of it. */
+static const struct {
+  const char *word;
+  TpdKind kind;
+  const char *appended[TPD_MAIL_SOURCE + 1];
+} mail_words[] = {
+  { "rpmsg", TPD_KIND_RPMSG, { ".eml", ".eml", ".msg", NULL } },
+  { "msg", TPD_KIND_MSG, { NULL, ".eml", NULL, NULL } },
+  { "eml", TPD_KIND_EML, { NULL, NULL, ".msg", NULL } },
+};
+
+/* What is appended to a mail of that extension, with its kind; NULL: nothing. */
+static const char *
+mail_appended (const char *extension, const TpdNameRules *rules, TpdKind *kind)
+{
+  TpdMailForm form = rules != NULL ? rules->mail : TPD_MAIL_NATIVE;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (mail_words); i++)
+    if (g_ascii_strcasecmp (extension, mail_words[i].word) == 0)
+      {
+        *kind = mail_words[i].kind;
+        return mail_words[i].appended[form];
+      }
+  return NULL;
+}
+
 gboolean
 tpd_name_is_candidate (const char *name, const TpdNameRules *rules)
 {
   const char *extension = last_extension (name);
+  TpdKind kind;
 
-  return extension != NULL && (is_pfile_word (extension) || is_p_extension (extension, rules));
+  return extension != NULL
+         && (is_pfile_word (extension) || is_p_extension (extension, rules)
+             || mail_appended (extension, rules, &kind) != NULL);
+}
+
+gboolean
+tpd_name_fits (const char *name, TpdKind kind, const TpdNameRules *rules)
+{
+  const char *extension = last_extension (name);
+  TpdKind mail;
+
+  if (!tpd_name_is_candidate (name, rules))
+    return FALSE;
+  if (mail_appended (extension, rules, &mail) != NULL)
+    return kind == mail;
+  /* Some writers give protected PDF the name of a pfile. */
+  return kind == TPD_KIND_PFILE || (kind == TPD_KIND_PDF && g_ascii_strcasecmp (extension, "ppdf") == 0);
 }
 
 /* "" for what cannot be an extension: the value came out of a file. */
@@ -84,9 +128,14 @@ tpd_name_plain (const char *name, const char *extension, const TpdNameRules *rul
   g_autofree char *stem = NULL;
   g_autofree char *fallback = NULL;
   g_autofree char *plain = NULL;
+  const char *appended;
+  TpdKind kind;
 
   if (!tpd_name_is_candidate (name, rules))
     return g_strdup (name);
+  appended = mail_appended (last, rules, &kind);
+  if (appended != NULL)
+    return g_strdup_printf ("%s%s", name, strlen (name) + strlen (appended) > MAX_NAME ? "" : appended);
   stem = g_strndup (name, (gsize) (last - 1 - name));
   if (is_pfile_word (last))
     {

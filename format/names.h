@@ -6,20 +6,29 @@
  */
 #pragma once
 
-#include <glib.h>
+#include "format/document.h"
 
-/* Extra p-prefixed extensions (`pext=dwg,cad` or `pext=*`); immutable. */
+/* What names depend on besides the files; immutable. */
 typedef struct {
-  char **words; /* without dot, lower case; "*" for all; NULL terminated; may be NULL */
+  /* Extra p-prefixed extensions (`pext=dwg,cad` or `pext=*`): without dot,
+   * lower case; "*" for all; NULL terminated; may be NULL. */
+  char **words;
+  TpdMailForm mail;
 } TpdNameRules;
 
 /* Whether the plain name of `name` may differ from it, so that the file must
  * be probed before it can be listed. Looks at the name only. */
 gboolean tpd_name_is_candidate (const char *name, const TpdNameRules *rules);
 
+/* Whether a protected file of `kind` is what the candidate `name` tells of: a
+ * file that is something else keeps its name. */
+gboolean tpd_name_fits (const char *name, TpdKind kind, const TpdNameRules *rules);
+
 /*
- * The plain name of the pfile `name` whose header names `extension` (".txt",
- * "" or NULL: none). Same as `name` if it is no candidate. (transfer full)
+ * The plain name of the protected file `name`, which tpd_name_fits(); its
+ * header names `extension` (".txt", "" or NULL: none). Mail has the extension
+ * of its form appended where that is another (`message.rpmsg.eml`). Same as
+ * `name` if it is no candidate. (transfer full)
  */
 char *tpd_name_plain (const char *name, const char *extension, const TpdNameRules *rules);
 

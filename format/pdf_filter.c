@@ -70,8 +70,7 @@ inflate_piece (z_stream *z, guint8 *out, TpdPdfPieceFunc func, gpointer user_dat
         }
       if (z->avail_out < PIECE && !func (user_data, out, PIECE - z->avail_out, error))
         return FALSE;
-    }
-  while (z->avail_out == 0 && !*done);
+  } while (z->avail_out == 0 && !*done);
   return TRUE;
 }
 
@@ -136,8 +135,7 @@ unpredict_row (guint8 type, guint8 *row, const guint8 *above, gsize len, gsize p
         case 3:
           guess = (left + up) / 2;
           break;
-        case 4:
-          {
+          case 4: {
             int to_left = ABS (up - corner), to_up = ABS (left - corner), to_corner = ABS (left + up - 2 * corner);
             guess = to_left <= to_up && to_left <= to_corner ? left : to_up <= to_corner ? up : corner;
             break;

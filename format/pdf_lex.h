@@ -29,7 +29,7 @@ typedef struct {
 /* Reads byte by byte from anywhere. One thread at a time. */
 typedef struct {
   TpdSource *source;
-  guint64 pos; /* of the next byte */
+  guint64 pos;   /* of the next byte */
   GError *error; /* set once the source could not be read; everything fails from then on */
   /*< private >*/
   TpdPdfWindow windows[TPD_PDF_WINDOWS];
@@ -87,13 +87,13 @@ typedef struct {
 
 /* One direct object, with the word behind it. */
 typedef struct {
-  TpdPdfReader *reader;    /* that it was read from, borrowed */
-  TpdPdfReader *own;       /* the same, when the object owns it; else NULL */
-  GArray *tokens;          /* of TpdPdfToken; the first is the object */
-  GByteArray *text;        /* names and words, NUL terminated, escapes decoded */
-  TpdPdfToken terminator;  /* first token behind the object, zero when there is none */
-  guint64 num;             /* of an indirect object */
-  guint64 start, body;     /* of an indirect object: its number, its first token */
+  TpdPdfReader *reader;   /* that it was read from, borrowed */
+  TpdPdfReader *own;      /* the same, when the object owns it; else NULL */
+  GArray *tokens;         /* of TpdPdfToken; the first is the object */
+  GByteArray *text;       /* names and words, NUL terminated, escapes decoded */
+  TpdPdfToken terminator; /* first token behind the object, zero when there is none */
+  guint64 num, gen;       /* of an indirect object */
+  guint64 start, body;    /* of an indirect object: its number, its first token */
 } TpdPdfObject;
 
 /*
@@ -106,8 +106,8 @@ TpdPdfObject *tpd_pdf_object_read_indirect (TpdPdfReader *reader, guint64 off, G
 void tpd_pdf_object_free (TpdPdfObject *object);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdPdfObject, tpd_pdf_object_free)
 
-/* "n g obj" at `off`; leaves the reader behind it. */
-gboolean tpd_pdf_read_header (TpdPdfReader *reader, guint64 off, guint64 *num);
+/* "n g obj" at `off`; leaves the reader behind it. `gen` may be NULL. */
+gboolean tpd_pdf_read_header (TpdPdfReader *reader, guint64 off, guint64 *num, guint64 *gen);
 
 static inline const TpdPdfToken *
 tpd_pdf_token (const TpdPdfObject *object, guint index)
@@ -126,6 +126,9 @@ guint tpd_pdf_dict_get (const TpdPdfObject *object, guint dict, const char *key)
 gboolean tpd_pdf_dict_has_name (const TpdPdfObject *object, guint dict, const char *key, const char *name);
 /* Whether this is a stream's dictionary, and where the data starts. */
 gboolean tpd_pdf_object_stream (const TpdPdfObject *object, guint64 *start);
+
+/* Where the object ends, "endobj" included; `pos` is the end of its data when it is a `stream`. */
+guint64 tpd_pdf_object_end (const TpdPdfObject *object, gboolean stream, guint64 pos);
 
 /* The bytes of a string; NULL when there are more than `max`. (transfer full) */
 GByteArray *tpd_pdf_string_read (TpdPdfReader *reader, const TpdPdfToken *token, gsize max);

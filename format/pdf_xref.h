@@ -24,6 +24,12 @@ typedef struct {
   guint8 type;
 } TpdPdfEntry;
 
+/* A part of a cross-reference table that was not read, of 20 bytes an entry. */
+typedef struct {
+  guint64 first, count, off;
+  guint section;
+} TpdPdfTable;
+
 /* Where a trailer's keys are: a dictionary, or the one of a cross-reference stream. */
 typedef struct {
   guint64 off;
@@ -32,17 +38,23 @@ typedef struct {
 
 typedef struct {
   TpdPdfReader *reader;
-  TpdBudget *budget;    /* charged for what is inflated, may be NULL */
-  gsize max_inflate;    /* bytes that may still be inflated */
-  GArray *entries;      /* of TpdPdfEntry; sorted by number, then section, once `sorted` */
-  GArray *trailers;     /* of TpdPdfTrailer, newest first */
-  TpdPdfObject *newest; /* the newest trailer */
-  guint64 startxref;    /* as stored */
+  TpdBudget *budget;                    /* charged for what is inflated, may be NULL */
+  gsize max_inflate;                    /* bytes that may still be inflated */
+  GArray *entries;                      /* of TpdPdfEntry; sorted by number, then section, once `sorted` */
+  GArray *trailers;                     /* of TpdPdfTrailer, newest first */
+  TpdPdfObject *newest;                 /* the newest trailer; NULL only when rebuilt */
+  guint64 startxref;                    /* as stored */
   guint64 startxref_off, startxref_end; /* the digits of it; equal when there are none */
-  gboolean rebuilt;     /* the chain is broken, entries come from a scan */
+  guint64 encryption;                   /* rebuilt: number of an encryption dictionary, 0: none was found */
+  gboolean rebuilt;                     /* the chain is broken, entries come from a scan */
   /*< private >*/
+  GArray *tables;      /* of TpdPdfTable: what was skipped */
+  gboolean lazy;       /* long tables are skipped */
   GHashTable *visited; /* offsets of sections, gint64 */
+  GHashTable *lengths; /* object number to its integer + 2, 1: not one */
   gint64 next;         /* section to read next, -1: none */
+  guint64 work;        /* bytes read for structure that may overlap */
+  gboolean loading;    /* inside a section: look-ups go no further */
   gboolean sorted;
 } TpdPdfFile;
 

@@ -10,8 +10,7 @@
 #include "format/format.h"
 
 static const TpdFormat *const formats[] = {
-  &tpd_format_pfile,
-  &tpd_format_office,
+  &tpd_format_pfile, &tpd_format_office, &tpd_format_rpmsg, &tpd_format_eml, &tpd_format_msg, &tpd_format_pdf,
 };
 
 const char *
@@ -25,6 +24,29 @@ tpd_kind_word (TpdKind kind)
 
   g_return_val_if_fail ((guint) kind < G_N_ELEMENTS (words), "plain");
   return words[kind];
+}
+
+gboolean
+tpd_kind_is_mail (TpdKind kind)
+{
+  return kind == TPD_KIND_RPMSG || kind == TPD_KIND_MSG || kind == TPD_KIND_EML;
+}
+
+TpdSizeClass
+tpd_probe_size_class (const TpdProbe *probe, const TpdOpenOptions *options)
+{
+  if (probe->size_class == TPD_SIZE_EXACT && options != NULL && options->nested > 0)
+    return TPD_SIZE_NEEDS_KEY;
+  return probe->size_class;
+}
+
+gboolean
+tpd_probe_decodes (const TpdProbe *probe, const TpdOpenOptions *options)
+{
+  /* PDF tells its size, but strings and streams lie all over the file. What
+   * lies inside a protected file is known only when it is open. */
+  return probe->size_class == TPD_SIZE_NEEDS_DECODING || probe->kind == TPD_KIND_PDF
+         || (options != NULL && options->nested > 0);
 }
 
 const char *

@@ -78,6 +78,9 @@ typedef struct {
 #define TPD_PROBE_MAX_BYTES (1024 * 1024)
 
 void tpd_budget_init_probe (TpdBudget *budget);
+/* What decoding a file of `source_size` bytes may cost over all nesting:
+ * 64 times its size and 64 MiB. */
+void tpd_budget_init_decode (TpdBudget *budget, guint64 source_size);
 /* The source seen through `budget`: its reads count, and fail with
  * TPD_ERROR_DAMAGED (reads of a probe) or TPD_ERROR_CANCELLED. `budget` may be
  * NULL and must outlive the result. (transfer full) */

@@ -34,7 +34,7 @@ configure() {
     mkdir -p "$dir"
   fi
   meson setup "$@" "$dir" "$root" >"$dir/setup.log" 2>&1 || {
-    cat "$dir/setup.log" >&2
-    die "meson setup failed"
+    grep ERROR "$dir/setup.log" >&2 || cat "$dir/setup.log" >&2
+    die "meson setup failed ($dir/setup.log)"
   }
 }

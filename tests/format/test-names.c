@@ -79,6 +79,67 @@ test_plain_names (void)
     }
 }
 
+/* Mail keeps its name and takes the extension of its form behind it. */
+static void
+test_mail (void)
+{
+  static const TpdNameRules native = { .mail = TPD_MAIL_NATIVE }, eml = { .mail = TPD_MAIL_EML },
+                            msg = { .mail = TPD_MAIL_MSG }, source = { .mail = TPD_MAIL_SOURCE };
+  static const struct {
+    const char *name;
+    const TpdNameRules *rules;
+    const char *plain;
+  } cases[] = {
+    { "message.rpmsg", NULL, "message.rpmsg.eml" },
+    { "message.rpmsg", &native, "message.rpmsg.eml" },
+    { "message_v2.RPMSG", &native, "message_v2.RPMSG.eml" },
+    { "message.rpmsg", &eml, "message.rpmsg.eml" },
+    { "message.rpmsg", &msg, "message.rpmsg.msg" },
+    { "message.rpmsg", &source, "message.rpmsg" },
+    { "x.msg", &native, "x.msg" },
+    { "x.msg", &eml, "x.msg.eml" },
+    { "x.msg", &msg, "x.msg" },
+    { "x.eml", &native, "x.eml" },
+    { "x.eml", &msg, "x.eml.msg" },
+    { "x.eml", &eml, "x.eml" },
+    { "rpmsg", &native, "rpmsg" },
+    { ".rpmsg", &native, ".rpmsg" },
+  };
+  g_autofree char *stem = g_strnfill (246, 'n');
+  g_autofree char *name = g_strconcat (stem, ".rpmsg", NULL);
+  g_autofree char *plain = tpd_name_plain (name, ".eml", &native);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *shown = tpd_name_plain (cases[i].name, ".eml", cases[i].rules);
+
+      g_assert_cmpstr (shown, ==, cases[i].plain);
+      g_assert_true (tpd_name_is_candidate (cases[i].name, cases[i].rules) == (strcmp (cases[i].name, shown) != 0));
+    }
+  g_assert_cmpstr (plain, ==, name); /* would be too long */
+}
+
+/* A name changes only when the content is what the name tells of. */
+static void
+test_fits (void)
+{
+  static const TpdNameRules eml = { .mail = TPD_MAIL_EML };
+
+  g_assert_true (tpd_name_fits ("x.pfile", TPD_KIND_PFILE, NULL));
+  g_assert_true (tpd_name_fits ("x.ppdf", TPD_KIND_PFILE, NULL));
+  g_assert_true (tpd_name_fits ("x.ppdf", TPD_KIND_PDF, NULL));
+  g_assert_true (tpd_name_fits ("x.rpmsg", TPD_KIND_RPMSG, NULL));
+  g_assert_true (tpd_name_fits ("x.msg", TPD_KIND_MSG, &eml));
+  g_assert_false (tpd_name_fits ("x.msg", TPD_KIND_MSG, NULL));
+  g_assert_false (tpd_name_fits ("x.msg", TPD_KIND_OLE, &eml));
+  g_assert_false (tpd_name_fits ("x.ptxt", TPD_KIND_PDF, NULL));
+  g_assert_false (tpd_name_fits ("x.pdf", TPD_KIND_PDF, &all_rules));
+  g_assert_false (tpd_name_fits ("x.rpmsg", TPD_KIND_PFILE, NULL));
+  g_assert_false (tpd_name_fits ("x.rpmsg", TPD_KIND_PLAIN, NULL));
+  g_assert_false (tpd_name_fits ("x.pfile", TPD_KIND_RPMSG, NULL));
+  g_assert_false (tpd_name_fits ("x.txt", TPD_KIND_PFILE, NULL));
+}
+
 static void
 test_too_long_stays (void)
 {
@@ -290,6 +351,8 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/names/candidates", test_candidates);
   g_test_add_func ("/names/plain", test_plain_names);
+  g_test_add_func ("/names/mail", test_mail);
+  g_test_add_func ("/names/fits-the-content", test_fits);
   g_test_add_func ("/names/too-long-stays", test_too_long_stays);
   g_test_add_func ("/names/sample-share", test_share);
   g_test_add_func ("/names/resolve/no-collision", test_no_collision);

@@ -150,11 +150,46 @@ test_commas (void)
 }
 
 static void
+test_decoding (void)
+{
+  static const struct {
+    const char *words;
+    guint64 budget;
+  } sizes[] = {
+    { "decode_budget=4096", 4096 },  { "decode_budget=64k", 64 << 10 },
+    { "decode_budget=3M", 3 << 20 }, { "decode_budget=2G", G_GUINT64_CONSTANT (2) << 30 },
+    { "mail=eml", 256 << 20 },
+  };
+  static const char *const bad[] = {
+    "mail=pst",        "nested=9",         "nested=-1",        "nested=x",          "decode_budget=0",
+    "decode_budget=M", "decode_budget=1T", "decode_budget=-1", "decode_budget=1.5", "decode_budget=99999999999G"
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      g_autofree char *line = g_strdup_printf ("tpdfs -o %s,nested=8,mail=msg,threads=5 /src /mnt", sizes[i].words);
+      g_autoptr (TpdFsOptions) options = parse_good (line);
+
+      g_assert_cmpuint (options->decode_budget, ==, sizes[i].budget);
+      g_assert_cmpuint (options->nested, ==, 8);
+      g_assert_cmpint (options->mail, ==, TPD_MAIL_MSG);
+      g_assert_cmpint (options->name_rules.mail, ==, TPD_MAIL_MSG);
+      g_assert_cmpuint (tpd_fs_options_decoders (options), ==, 2);
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_autofree char *line = g_strdup_printf ("tpdfs -o %s /src /mnt", bad[i]);
+
+      assert_refused (line, "=");
+    }
+}
+
+static void
 test_later_words (void)
 {
   static const char *const words[] = {
-    "index=/x", "audit=on",         "audit_log=/x", "identities=/x", "superusers=g",  "mail=eml",    "labels=strip",
-    "spill",    "decode_budget=1G", "export",       "nested=2",      "setuid=nobody", "passthrough", "policy=rights",
+    "index=/x", "audit=on", "audit_log=/x",  "identities=/x", "superusers=g",  "labels=strip",
+    "spill",    "export",   "setuid=nobody", "passthrough",   "policy=rights",
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
@@ -230,6 +265,7 @@ main (int argc, char **argv)
   g_test_add_func ("/options/long-options-take-dash-or-underscore", test_long_spelling);
   g_test_add_func ("/options/password-belongs-to-the-key-before", test_passwords_follow_keys);
   g_test_add_func ("/options/escaped-commas-and-lists", test_commas);
+  g_test_add_func ("/options/mail-nested-and-budget", test_decoding);
   g_test_add_func ("/options/later-words-are-refused-by-name", test_later_words);
   g_test_add_func ("/options/mistakes-are-refused-and-named", test_refused);
   g_test_add_func ("/options/help-names-every-word", test_help_names_every_word);

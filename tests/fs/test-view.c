@@ -19,7 +19,7 @@ typedef struct {
   guint looks;
 } Fixture;
 
-static const TpdNameRules rules = { NULL };
+static const TpdNameRules rules = { 0 };
 
 static gboolean
 look (gpointer data, int dirfd, const char *name, struct stat *st, char **extension)

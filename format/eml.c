@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Internet messages (.eml) that carry a protected one: [MS-OXORMMS] 2.2;
+ * docs/formats.md, "Mail". Exchange marks them with the Content-Class
+ * rpmsg.message and the type application/x-microsoft-rpmsg-message; message
+ * encryption sends application/octet-stream named message_v4.rpmsg and marks
+ * nothing else. What counts in the end is the magic of the part.
+ *
+ * Ordinary mail must stay cheap: stage 1 wants a header block, stage 2 reads
+ * no more than WINDOW bytes, and on only while the message is one that could
+ * carry a part and something in it spells rpmsg.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "format/eml_mime.h"
+#include "format/format.h"
+#include "format/mail.h"
+
+#define STEP (64 * 1024)
+/* How far into a message its protected part must start, unless the message is
+ * marked as protected. Writers put it behind one text of a few KiB. */
+#define WINDOW (256 * 1024)
+
+/* --- Stage 1 ---------------------------------------------------------- */
+
+static gboolean
+contains_folded (const char *data, gsize len, const char *word)
+{
+  gsize n = strlen (word);
+
+  for (gsize i = 0; i + n <= len; i++)
+    if (g_ascii_tolower (data[i]) == word[0] && g_ascii_strncasecmp (data + i, word, n) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* Whether a field of that name is one that mail has and other text has not. */
+static gboolean
+is_mail_field (const char *line, gsize name_len)
+{
+  static const char *const names[] = {
+    "From",
+    "To",
+    "Subject",
+    "Date",
+    "Received",
+    "Return-Path",
+    "Message-ID",
+    "MIME-Version",
+    "Content-Type",
+    "Content-Class",
+    "Delivered-To",
+    "DKIM-Signature",
+    "ARC-Seal",
+    "Received-SPF",
+    "Thread-Topic",
+    "Thread-Index",
+    "X-Sender",
+    "X-MS-Has-Attach",
+    "ARC-Message-Signature",
+    "ARC-Authentication-Results",
+    "Authentication-Results",
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    if (strlen (names[i]) == name_len && g_ascii_strncasecmp (line, names[i], name_len) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* Whether `head` starts with the header block of a mail, or is part of one;
+ * `*whole` tells which. */
+static gboolean
+looks_like_headers (const char *head, gsize len, gboolean *whole)
+{
+  guint known = 0;
+
+  *whole = FALSE;
+  for (gsize at = 0; at < len;)
+    {
+      const char *line = head + at;
+      const char *end = memchr (line, '\n', len - at);
+      gsize line_len = end != NULL ? (gsize) (end - line) : len - at;
+      gsize name_len;
+
+      if (end != NULL && (line_len == 0 || (line_len == 1 && line[0] == '\r')))
+        {
+          *whole = TRUE;
+          break;
+        }
+      if (tpd_mime_is_field (line, line_len, &name_len))
+        known += is_mail_field (line, name_len);
+      else if (end == NULL ? at == 0 : at > 0 && line[0] != ' ' && line[0] != '\t')
+        return FALSE;
+      else if (at == 0 && (line_len < 5 || memcmp (line, "From ", 5) != 0))
+        return FALSE;
+      at += line_len + 1;
+    }
+  return known >= 2;
+}
+
+static gboolean
+eml_candidate (const guint8 *head, gsize len, guint64 size)
+{
+  const char *text = (const char *) head;
+  gboolean whole;
+
+  if (len == 0 || !g_ascii_isalpha (head[0]) || !looks_like_headers (text, len, &whole))
+    return FALSE;
+  return !whole || contains_folded (text, len, "rpmsg") || contains_folded (text, len, "multipart/");
+}
+
+/* --- Stage 2 ---------------------------------------------------------- */
+
+/* The start of the message as far as it is worth to look at; NULL without
+ * error if it is not worth anything. */
+static TpdSource *
+read_window (TpdSource *source, GError **error)
+{
+  gsize size = (gsize) MIN (source->size, (guint64) WINDOW);
+  g_autoptr (GByteArray) window = g_byte_array_new ();
+  g_autoptr (GBytes) bytes = NULL;
+  gboolean mentioned = FALSE;
+
+  while (window->len < size)
+    {
+      gsize off = window->len;
+      gsize want = MIN ((gsize) STEP, size - off);
+      gsize overlap = MIN (off, 16);
+
+      g_byte_array_set_size (window, (guint) (off + want));
+      if (!tpd_source_read_exact (source, window->data + off, want, off, error))
+        return NULL;
+      mentioned = mentioned || contains_folded ((const char *) window->data + off - overlap, want + overlap, "rpmsg")
+                  || contains_folded ((const char *) window->data + off - overlap, want + overlap, "dugEYMQR44");
+      if (off == 0 && !mentioned)
+        {
+          g_autoptr (GBytes) first = g_bytes_new_static (window->data, window->len);
+          g_autoptr (TpdSource) memory = tpd_source_new_bytes (first);
+          g_autoptr (TpdMimeMessage) message = tpd_mime_scan (memory, error);
+
+          if (message == NULL || (message->headers_whole && !message->is_mixed))
+            return NULL;
+        }
+    }
+  if (!mentioned)
+    return NULL;
+  bytes = g_byte_array_free_to_bytes (g_steal_pointer (&window));
+  return tpd_source_new_bytes (bytes);
+}
+
+/* What the start of the message shows. */
+static void
+judge_window (TpdSource *window, gboolean all, TpdProbe *probe, GError **error)
+{
+  g_autoptr (TpdMimeMessage) message = tpd_mime_scan (window, error);
+  const TpdMimePart *found;
+  gboolean stated = FALSE, cut;
+
+  if (message == NULL || !tpd_mime_find_rpmsg (window, message, &found, error))
+    return;
+  for (guint i = 0; i < message->parts->len; i++)
+    {
+      const TpdMimePart *part = &g_array_index (message->parts, TpdMimePart, i);
+
+      stated |= part->is_rpmsg_type || (message->is_rpmsg_class && part->is_rpmsg_named);
+      /* Its fields are in the window, its content is not. */
+      cut = !all && (part->is_rpmsg_named || part->is_rpmsg_type) && part->end == window->size
+            && part->end - part->content < 64;
+      if (found == NULL && cut)
+        found = part;
+    }
+  if (found != NULL || (message->is_rpmsg_class && !all && !stated))
+    {
+      probe->kind = TPD_KIND_EML;
+      probe->verdict = TPD_VERDICT_OK;
+      probe->size_class = TPD_SIZE_NEEDS_DECODING;
+      probe->extension = g_strdup (".eml");
+    }
+  else if (stated)
+    {
+      probe->kind = TPD_KIND_EML;
+      tpd_probe_fail (probe, TPD_VERDICT_DAMAGED,
+                      "The mail says that it is protected, but its part message.rpmsg is damaged or empty.");
+    }
+}
+
+static void
+eml_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TpdSource) window = read_window (source, &error);
+
+  if (window != NULL)
+    judge_window (window, window->size == source->size, probe, &error);
+  if (error != NULL)
+    tpd_probe_fail_error (probe, error);
+}
+
+/* --- Opening ---------------------------------------------------------- */
+
+/* What the message carries. */
+typedef struct {
+  TpdSource *rpmsg;
+  GBytes *headers;
+  gboolean marked; /* as protected, by its class or the part's type */
+  guint others;    /* attachments beside the rpmsg */
+} Carried;
+
+static void
+carried_clear (Carried *carried)
+{
+  tpd_source_unref (carried->rpmsg);
+  g_clear_pointer (&carried->headers, g_bytes_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Carried, carried_clear)
+
+static gboolean
+take_out (TpdSource *source, TpdBudget *budget, Carried *carried, GError **error)
+{
+  g_autoptr (TpdSource) budgeted = tpd_source_new_budgeted (source, budget);
+  g_autoptr (TpdMimeMessage) message = tpd_mime_scan (budgeted, error);
+  const TpdMimePart *found;
+
+  if (message == NULL || !tpd_mime_find_rpmsg (budgeted, message, &found, error))
+    return FALSE;
+  if (found == NULL)
+    {
+      g_set_error (error, TPD_ERROR, TPD_ERROR_DAMAGED,
+                   "The mail says that it is protected, but its part message.rpmsg is missing or damaged.");
+      return FALSE;
+    }
+  carried->marked = message->is_rpmsg_class || found->is_rpmsg_type;
+  for (guint i = 0; i < message->parts->len; i++)
+    {
+      const TpdMimePart *part = &g_array_index (message->parts, TpdMimePart, i);
+
+      carried->others += part != found && part->is_attachment;
+    }
+  carried->rpmsg = tpd_mime_decode (source, found, budget, error);
+  if (carried->rpmsg == NULL)
+    return FALSE;
+  /* tpd_mime_scan() looks no further than that for the end of the headers. */
+  carried->headers = tpd_source_read_bytes (source, 0, (gsize) MIN (message->headers_len, TPD_MAIL_MAX_HEADERS), error);
+  return carried->headers != NULL;
+}
+
+static GBytes *
+eml_read_license (const TpdProbe *probe, TpdSource *source, GError **error)
+{
+  g_auto (Carried) carried = { 0 };
+  TpdBudget budget;
+
+  tpd_budget_init_decode (&budget, source->size);
+  if (!take_out (source, &budget, &carried, error))
+    return NULL;
+  return tpd_rpmsg_read_license (carried.rpmsg, &budget, error);
+}
+
+static gboolean
+write_as_msg (const TpdMailContent *content, GBytes *block, TpdSink *sink, GError **error)
+{
+  g_autoptr (TpdMailHeaders) headers = tpd_mail_headers_parse (block);
+
+  return tpd_mail_write_msg (content, NULL, headers, sink, error);
+}
+
+static TpdDocument *
+open_within (TpdSource *source, TpdContentKey *content_key, const TpdOpenOptions *options, TpdBudget *budget,
+             GError **error)
+{
+  g_auto (Carried) carried = { 0 };
+  g_autoptr (TpdMailContent) content = NULL;
+  g_autoptr (TpdSink) sink = NULL;
+
+  if (!take_out (source, budget, &carried, error))
+    return NULL;
+  content = tpd_rpmsg_decode (carried.rpmsg, content_key, options, budget, error);
+  if (content == NULL || (sink = tpd_sink_new (budget, error)) == NULL)
+    return NULL;
+  if (!carried.marked)
+    g_ptr_array_add (content->warnings, g_strdup ("The mail is not marked as protected; it was taken for a wrapper"
+                                                  " because it carries a protected message, and its own text was"
+                                                  " left out."));
+  if (carried.others > 0)
+    g_ptr_array_add (content->warnings,
+                     g_strdup_printf ("The wrapper has %u more attachments, which were left out.", carried.others));
+  if (options->mail == TPD_MAIL_MSG ? !write_as_msg (content, carried.headers, sink, error)
+                                    : !tpd_mail_write_eml (content, carried.headers, sink, error))
+    return NULL;
+  return tpd_mail_content_to_document (content, TPD_KIND_EML, g_steal_pointer (&sink), error);
+}
+
+static TpdDocument *
+eml_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, const TpdOpenOptions *options,
+          TpdBudget *budget, GError **error)
+{
+  TpdBudget own;
+
+  if (budget != NULL)
+    return open_within (source, content_key, options, budget, error);
+  tpd_budget_init_decode (&own, source->size);
+  return open_within (source, content_key, options, &own, error);
+}
+
+const TpdFormat tpd_format_eml = {
+  .name = "eml",
+  .candidate = eml_candidate,
+  .probe = eml_probe,
+  .read_license = eml_read_license,
+  .open = eml_open,
+  .free_layout = g_free,
+};
