@@ -6,32 +6,35 @@
  *
  * 1. It becomes undumpable and closes what it inherited, before it reads the
  *    first secret. Password descriptors stay until the keys are loaded.
- * 2. It sets up its own secret memory. Memory locks are not inherited over
+ * 2. It forks the helpers of tokens (crypto/token_key.h), while there is no
+ *    secret that they could inherit: they run foreign code.
+ * 3. It sets up its own secret memory. Memory locks are not inherited over
  *    fork(): tpd_secret_init() locks anew what the parent may have set up.
  *    The usual order, agent first and the parent's secret memory afterwards,
  *    does not need that.
- * 3. It loads the keys and asks for passwords on the terminal. Until then the
+ * 4. It loads the keys and asks for passwords on the terminal. Until then the
  *    signals of the terminal do their usual work, and the death of the parent
  *    ends it (PR_SET_PDEATHSIG), so that no prompt is left behind.
- * 4. It lets go of the world: own session, directory /, standard streams to
- *    /dev/null (a caller that reads our output would wait for its end
- *    forever), no new privileges, deaf to the signals that end the parent.
- *    PR_SET_PDEATHSIG goes too: the parent may become a daemon by fork().
- * 5. It tells the parent that the keys are open, with their public parts, and
- *    answers one request after the other, one thread a lane, until the
- *    parent's ends of all lanes are closed: by tpd_unwrapper_unref() or by the
- *    parent's death, in whatever way.
+ * 5. It locks its memory and lets go of the world: own session, directory /,
+ *    standard streams to /dev/null (a caller that reads our output would wait
+ *    for its end forever), no new privileges, deaf to the signals that end the
+ *    parent. PR_SET_PDEATHSIG goes too: the parent may become a daemon by
+ *    fork().
+ * 6. It makes its threads, one a lane, and confines itself (crypto/confine.h):
+ *    from then on it can answer on the sockets it has, and calculate.
+ * 7. It tells the parent that the keys are open, with their public parts, and
+ *    answers one request after the other. The first thread answers on the
+ *    report socket meanwhile; when the parent's end of that is closed, by
+ *    tpd_unwrapper_unref() or by the parent's death, in whatever way, all ends.
  *
  * The key array is immutable while lanes are served, so threads share it
- * without a lock.
+ * without a lock. It counts what it answered; what a person should know it
+ * sends as lines over the report socket, for it has no log of its own.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -40,76 +43,59 @@
 #include "base/log.h"
 #include "crypto/agent_private.h"
 #include "crypto/agent_wire.h"
+#include "crypto/confine.h"
 #include "crypto/keyfile.h"
+#include "crypto/process.h"
+#include "crypto/token_key.h"
 
 #define AGENT_SECRET_SIZE (1024 * 1024)
 
+/* The first number of refusals of one key that is worth a line; then each
+ * tenfold. A tree of damaged files comes to this, and so does a hostile one
+ * that would use the agent as an oracle. */
+#define MANY_REFUSED 100
+
 typedef struct {
-  int fd;
-  gboolean allow_trace;
+  const char *name; /* of the key, for lines */
+  guint64 next_refused;
+  char *trouble; /* the last line about its token, NULL when it works */
+} KeyState;
+
+typedef struct {
   GPtrArray *keys;
+  GPtrArray *helpers; /* of tokens, kept for their sockets */
+  gboolean allow_trace;
+  int report;
+  GMutex lock; /* protects all below, and sending on `report` */
+  GCond started;
+  guint n_started;
+  TpdAgentStats *stats;
+  KeyState *states; /* one for each key */
+} Agent;
+
+typedef struct {
+  Agent *agent;
+  int fd;
 } Lane;
-
-static void
-reset_signals (void)
-{
-  sigset_t none;
-
-  for (int signo = 1; signo < NSIG; signo++)
-    {
-      struct sigaction action;
-      if (sigaction (signo, NULL, &action) == 0 && action.sa_handler != SIG_IGN && action.sa_handler != SIG_DFL)
-        signal (signo, SIG_DFL);
-    }
-  sigemptyset (&none);
-  sigprocmask (SIG_SETMASK, &none, NULL);
-}
-
-static int
-compare_fds (gconstpointer a, gconstpointer b)
-{
-  return *(const int *) a - *(const int *) b;
-}
-
-static void
-close_between (int first, int last)
-{
-  struct rlimit limit;
-
-  if (first > last || close_range ((guint) first, (guint) last, 0) == 0)
-    return;
-  /* A kernel before 5.9, or a sandbox that does not know the call. */
-  if (getrlimit (RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= G_MAXINT)
-    last = MIN (last, (int) limit.rlim_cur);
-  for (int fd = first; fd <= MIN (last, 65536); fd++)
-    close (fd);
-}
 
 /* Closes all but the standard streams, our sockets and, while keys are being
  * loaded, the descriptors that passwords come from. */
 static void
-close_others (const TpdAgentSetup *setup, gboolean loading)
+close_others (const TpdAgentSetup *setup, GPtrArray *helpers, gboolean loading)
 {
   g_autoptr (GArray) keep = g_array_new (FALSE, FALSE, sizeof (int));
 
   g_array_append_val (keep, setup->control);
+  g_array_append_val (keep, setup->report);
   g_array_append_vals (keep, setup->lanes, setup->n_lanes);
+  tpd_token_helpers_add_fds (helpers, keep);
   for (guint i = 0; loading && i < setup->config->specs->len; i++)
     {
       const TpdKeySpec *spec = g_ptr_array_index (setup->config->specs, i);
       if (spec->password_kind == TPD_PASSWORD_FD)
         g_array_append_val (keep, spec->password_fd);
     }
-  g_array_sort (keep, compare_fds);
-
-  int next = STDERR_FILENO + 1;
-  for (guint i = 0; i < keep->len; i++)
-    {
-      int fd = g_array_index (keep, int, i);
-      close_between (next, fd - 1);
-      next = MAX (next, fd + 1);
-    }
-  close_between (next, G_MAXINT);
+  tpd_process_close_all_but (keep);
 }
 
 static gboolean
@@ -138,7 +124,7 @@ send_control (int fd, const TpdWireControl *control, const guint8 *payload)
 }
 
 static void G_GNUC_NORETURN
-fail (const TpdAgentSetup *setup, const GError *error)
+fail (const TpdAgentSetup *setup, GPtrArray *helpers, const GError *error)
 {
   const TpdWireControl control = {
     .result = TPD_WIRE_ERROR,
@@ -147,6 +133,9 @@ fail (const TpdAgentSetup *setup, const GError *error)
   };
 
   send_control (setup->control, &control, (const guint8 *) error->message);
+  /* Ends them. */
+  if (helpers)
+    g_ptr_array_unref (helpers);
   _exit (1);
 }
 
@@ -161,38 +150,115 @@ describe_keys (GPtrArray *keys)
   return tpd_keyring_serialize (keyring);
 }
 
-static gboolean
-let_go (GError **error)
-{
-  static const int deaf_to[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE };
-  int null = open ("/dev/null", O_RDWR | O_CLOEXEC);
+/* --- What it says besides answers --------------------------------------- */
 
-  if (null < 0 || dup2 (null, STDIN_FILENO) < 0 || dup2 (null, STDOUT_FILENO) < 0 || dup2 (null, STDERR_FILENO) < 0)
-    {
-      tpd_error_set_errno (error, errno, "The key agent cannot give up its standard streams");
-      return FALSE;
-    }
-  if (null > STDERR_FILENO)
-    close (null);
-  if (chdir ("/") != 0 || prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-    {
-      tpd_error_set_errno (error, errno, "The key agent cannot give up its privileges");
-      return FALSE;
-    }
-  for (guint i = 0; i < G_N_ELEMENTS (deaf_to); i++)
-    signal (deaf_to[i], SIG_IGN);
-  /* Fails only for the leader of a group, and a forked child is none. */
-  (void) setsid ();
-  prctl (PR_SET_PDEATHSIG, 0, 0, 0, 0);
-  return TRUE;
+/* With the lock held. A parent that does not read loses lines, not answers. */
+static void G_GNUC_PRINTF (3, 4) say (Agent *agent, TpdLogLevel level, const char *format, ...)
+{
+  guint8 message[TPD_WIRE_LINE_MAX];
+  va_list args;
+
+  va_start (args, format);
+  g_autofree char *text = g_strdup_vprintf (format, args);
+  va_end (args);
+  gsize len = tpd_wire_line_write (level, text, message);
+  (void) send (agent->report, message, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* With the lock held: one line when a token fails, one when it works again. */
+static void
+note_token (Agent *agent, KeyState *state, const GError *error)
+{
+  if (error && g_strcmp0 (state->trouble, error->message) != 0)
+    say (agent, TPD_LOG_ERROR, "key %s: %s; files sealed to it cannot be opened meanwhile", state->name,
+         error->message);
+  else if (!error && state->trouble)
+    say (agent, TPD_LOG_INFO, "key %s: its token works again", state->name);
+  g_free (state->trouble);
+  state->trouble = error ? g_strdup (error->message) : NULL;
+}
+
+/* With the lock held. */
+static void
+note_refusal (Agent *agent, KeyState *state, guint64 refused)
+{
+  if (refused < state->next_refused)
+    return;
+  say (agent, TPD_LOG_WARNING,
+       "key %s: %" G_GUINT64_FORMAT " sealed keys did not open with it; if there are not as many damaged files, "
+       "somebody makes files to find out about the key",
+       state->name, refused);
+  state->next_refused *= 10;
 }
 
 static void
-answer (const Lane *lane, TpdUnwrapRequest *request, TpdUnwrapReply *reply)
+note (Agent *agent, int index, TpdUnwrapStatus status, const GError *error)
 {
-  if (!lane->allow_trace)
+  g_mutex_lock (&agent->lock);
+  if (index < 0)
+    agent->stats->unknown_key++;
+  else
+    {
+      TpdAgentCount *count = &agent->stats->keys[index];
+      KeyState *state = &agent->states[index];
+      switch (status)
+        {
+        case TPD_UNWRAP_OK:
+          count->opened++;
+          break;
+        case TPD_UNWRAP_REFUSED:
+          note_refusal (agent, state, ++count->refused);
+          break;
+        case TPD_UNWRAP_DOUBLE_KEY:
+          count->double_key++;
+          break;
+        case TPD_UNWRAP_UNAVAILABLE:
+          count->unavailable++;
+          break;
+        }
+      note_token (agent, state, error);
+    }
+  g_mutex_unlock (&agent->lock);
+}
+
+/* The first thread, until the client closes its end. */
+static void
+serve_report (Agent *agent)
+{
+  const gsize size = TPD_WIRE_STATS_SIZE (agent->stats->n_keys);
+  g_autofree guint8 *message = g_malloc (size);
+  guint8 asked;
+
+  for (;;)
+    {
+      gssize n = recv (agent->report, &asked, 1, 0);
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n != 1 || asked != TPD_WIRE_ASK)
+        return;
+      g_mutex_lock (&agent->lock);
+      tpd_wire_stats_write (agent->stats, message);
+      gssize sent = send (agent->report, message, size, MSG_NOSIGNAL);
+      g_mutex_unlock (&agent->lock);
+      if (sent != (gssize) size)
+        return;
+    }
+}
+
+/* --- Answers ------------------------------------------------------------ */
+
+static void
+answer (Agent *agent, TpdUnwrapRequest *request, TpdUnwrapReply *reply)
+{
+  g_autoptr (GError) error = NULL;
+  int index = tpd_loaded_keys_find (agent->keys, &request->key);
+
+  if (!agent->allow_trace)
     request->purpose = TPD_PURPOSE_READ;
-  tpd_loaded_keys_unwrap (lane->keys, request, reply);
+  *reply = (TpdUnwrapReply){ .status = TPD_UNWRAP_UNAVAILABLE };
+  if (index >= 0)
+    tpd_loaded_key_unwrap (g_ptr_array_index (agent->keys, index), request, reply, &error);
+  note (agent, index, reply->status, error);
 }
 
 /* Until the client closes its end. A message that is not well-formed ends the
@@ -204,6 +270,10 @@ serve (gpointer data)
   g_autofree guint8 *message = g_malloc (TPD_WIRE_REQUEST_MAX);
   guint8 *out = tpd_secret_alloc (TPD_WIRE_REPLY_MAX);
 
+  g_mutex_lock (&lane->agent->lock);
+  lane->agent->n_started++;
+  g_cond_signal (&lane->agent->started);
+  g_mutex_unlock (&lane->agent->lock);
   for (;;)
     {
       TpdUnwrapRequest request;
@@ -215,7 +285,7 @@ serve (gpointer data)
         continue;
       if (n <= 0 || n > TPD_WIRE_REQUEST_MAX || !tpd_wire_request_read (message, (gsize) n, &id, &request))
         break;
-      answer (lane, &request, &reply);
+      answer (lane->agent, &request, &reply);
       gsize len = tpd_wire_reply_write (id, &reply, out);
       tpd_unwrap_reply_clear (&reply);
       gssize sent = send (lane->fd, out, len, MSG_NOSIGNAL);
@@ -229,19 +299,40 @@ serve (gpointer data)
 }
 
 static void
-serve_all (const TpdAgentSetup *setup, GPtrArray *keys, GBytes *description)
+confine (Agent *agent, gboolean files_confined)
 {
-  g_autofree Lane *lanes = g_new0 (Lane, setup->n_lanes);
-  g_autofree GThread **threads = g_new0 (GThread *, setup->n_lanes);
+  g_autoptr (GError) error = NULL;
+
+  tpd_confine_limits ();
+  if (tpd_confine_calls (&error))
+    return;
+  g_mutex_lock (&agent->lock);
+  say (agent, TPD_LOG_WARNING, "the key agent is confined less than it should be: %s%s", error->message,
+       files_confined ? "" : ", and there is no Landlock");
+  g_mutex_unlock (&agent->lock);
+}
+
+static void G_GNUC_NORETURN
+serve_all (const TpdAgentSetup *setup, Agent *agent, GBytes *description)
+{
+  Lane *lanes = g_new0 (Lane, setup->n_lanes);
+  gboolean files_confined = tpd_confine_files ();
 
   for (guint i = 0; i < setup->n_lanes; i++)
     {
       g_autoptr (GError) error = NULL;
-      lanes[i] = (Lane){ setup->lanes[i], (setup->flags & TPD_AGENT_ALLOW_TRACE) != 0, keys };
-      threads[i] = g_thread_try_new ("lane", serve, &lanes[i], &error);
-      if (!threads[i])
-        fail (setup, error);
+      lanes[i] = (Lane){ agent, setup->lanes[i] };
+      GThread *thread = g_thread_try_new ("lane", serve, &lanes[i], &error);
+      if (!thread)
+        fail (setup, NULL, error);
+      g_thread_unref (thread);
     }
+  /* A thread does more by itself when it starts than it may do later. */
+  g_mutex_lock (&agent->lock);
+  while (agent->n_started < setup->n_lanes)
+    g_cond_wait (&agent->started, &agent->lock);
+  g_mutex_unlock (&agent->lock);
+  confine (agent, files_confined);
 
   gsize len = 0;
   const guint8 *payload = g_bytes_get_data (description, &len);
@@ -249,37 +340,65 @@ serve_all (const TpdAgentSetup *setup, GPtrArray *keys, GBytes *description)
   send_control (setup->control, &ready, payload);
   close (setup->control);
 
-  for (guint i = 0; i < setup->n_lanes; i++)
-    g_thread_join (threads[i]);
+  /* Closed together with the lanes, and in whatever way: nobody is left who
+   * waits for an answer, not even for one that a token still works on. */
+  serve_report (agent);
+  tpd_token_helpers_end (agent->helpers);
+  _exit (0);
+}
+
+static void
+agent_init (Agent *agent, const TpdAgentSetup *setup, GPtrArray *keys, GPtrArray *helpers)
+{
+  *agent = (Agent){ .keys = keys,
+                    .helpers = helpers,
+                    .allow_trace = (setup->flags & TPD_AGENT_ALLOW_TRACE) != 0,
+                    .report = setup->report,
+                    .stats = g_malloc0 (sizeof *agent->stats + keys->len * sizeof agent->stats->keys[0]),
+                    .states = g_new0 (KeyState, keys->len) };
+  g_mutex_init (&agent->lock);
+  g_cond_init (&agent->started);
+  agent->stats->n_keys = keys->len;
+  for (guint i = 0; i < keys->len; i++)
+    {
+      agent->states[i].name = ((TpdLoadedKey *) g_ptr_array_index (keys, i))->info->name;
+      agent->states[i].next_refused = MANY_REFUSED;
+    }
 }
 
 void
 tpd_agent_run (const TpdAgentSetup *setup)
 {
   g_autoptr (GError) error = NULL;
+  GPtrArray *helpers, *keys = NULL;
+  Agent agent;
 
   prctl (PR_SET_NAME, "tpd-key-agent", 0, 0, 0);
   prctl (PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
   if (getppid () != setup->parent)
     _exit (1);
-  reset_signals ();
+  tpd_process_reset_signals ();
   tpd_process_harden ();
   tpd_log_to_file (-1);
   closelog ();
-  close_others (setup, TRUE);
+  close_others (setup, NULL, TRUE);
+  helpers = tpd_token_helpers_start (setup->config, setup->n_lanes, &error);
+  if (!helpers)
+    fail (setup, NULL, error);
   tpd_secret_init (AGENT_SECRET_SIZE);
 
-  GPtrArray *keys = tpd_keys_load (setup->config, &error);
+  keys = tpd_keys_load_with (setup->config, helpers, &error);
   if (!keys)
-    fail (setup, error);
-  close_others (setup, FALSE);
+    fail (setup, helpers, error);
+  close_others (setup, helpers, FALSE);
+  tpd_process_lock ();
   g_autoptr (GBytes) description = describe_keys (keys);
-  if (g_bytes_get_size (description) > TPD_WIRE_KEYRING_MAX)
-    g_set_error_literal (&error, TPD_ERROR, TPD_ERROR_KEY_FILE, "The key files hold more templates than can be used");
-  if (error || !let_go (&error))
-    fail (setup, error);
+  if (g_bytes_get_size (description) > TPD_WIRE_KEYRING_MAX || keys->len > TPD_WIRE_STATS_KEYS_MAX)
+    g_set_error_literal (&error, TPD_ERROR, TPD_ERROR_KEY_FILE,
+                         "The key files hold more keys or templates than can be used");
+  if (error || !tpd_process_let_go (&error))
+    fail (setup, helpers, error);
 
-  serve_all (setup, keys, description);
-  g_ptr_array_unref (keys);
-  _exit (0);
+  agent_init (&agent, setup, keys, helpers);
+  serve_all (setup, &agent, description);
 }

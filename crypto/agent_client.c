@@ -13,6 +13,10 @@
  * others then see the end of their stream at once, and the agent, if it still
  * lives, ends as well. Descriptors are closed only when the last user is gone,
  * so that a number is never read that was given to another file meanwhile.
+ *
+ * Lines for the log come over the report pair. The agent sends them before the
+ * answer that they are about, so they are read after each answer; nobody waits
+ * for them.
  */
 #include <errno.h>
 #include <poll.h>
@@ -20,19 +24,20 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "crypto/agent_private.h"
 #include "crypto/agent_wire.h"
+#include "crypto/process.h"
 
 /* Far more than a busy machine needs for the largest RSA key. */
 #define REPLY_TIMEOUT_MS (120 * 1000)
-/* After its lanes are closed an agent needs milliseconds to end. */
-#define END_TIMEOUT_MS 5000
-#define END_POLL_MS 5
+/* Counting needs no time; but the agent may be stopped in a debugger. */
+#define STATS_TIMEOUT_MS (10 * 1000)
+/* Lines the agent may send before it is asked or has answered. */
+#define LINES_MAX 64
 #define SOCKET_BUFFER (256 * 1024)
 
 typedef struct {
@@ -40,7 +45,9 @@ typedef struct {
   pid_t pid; /* 0: no agent was needed */
   int lanes[TPD_AGENT_LANES_MAX];
   guint n_lanes;
-  GMutex lock; /* protects all below */
+  int report;         /* counts and lines, crypto/agent_wire.h */
+  GMutex report_lock; /* one thread at a time reads `report`; not taken with `lock` */
+  GMutex lock;        /* protects all below */
   guint64 next_id;
   GCond lane_free;
   guint free_lanes[TPD_AGENT_LANES_MAX];
@@ -57,6 +64,7 @@ declare_dead (AgentClient *client, const char *why)
   client->dead = TRUE;
   for (guint i = 0; i < client->n_lanes; i++)
     shutdown (client->lanes[i], SHUT_RDWR);
+  shutdown (client->report, SHUT_RDWR);
   g_cond_broadcast (&client->lane_free);
   tpd_error ("the key agent (process %d) %s: no protected file can be opened until the keys are loaded again; "
              "unmount and mount again, or start the command again",
@@ -91,6 +99,70 @@ lane_give_back (AgentClient *client, guint lane, const char *failure)
   g_cond_signal (&client->lane_free);
   g_mutex_unlock (&client->lock);
 }
+
+/* --- Reports -------------------------------------------------------------- */
+
+/* With the report lock held: one message, or 0 when there is none within
+ * `timeout_ms`; -1 at the end, or when it does not fit. */
+static gssize
+report_receive (AgentClient *client, guint8 *message, gsize size, int timeout_ms)
+{
+  struct pollfd wait = { .fd = client->report, .events = POLLIN };
+  int ready;
+
+  do
+    ready = poll (&wait, 1, timeout_ms);
+  while (ready < 0 && errno == EINTR);
+  if (ready <= 0)
+    return ready;
+  gssize n = recv (client->report, message, size, MSG_TRUNC | MSG_DONTWAIT);
+  return n > 0 && n <= (gssize) size ? n : -1;
+}
+
+static gboolean
+log_line (const guint8 *message, gsize len)
+{
+  TpdLogLevel level = TPD_LOG_DEBUG;
+  g_autofree char *line = tpd_wire_line_read (message, len, &level);
+
+  if (line)
+    tpd_log (level, "%s", line);
+  return line != NULL;
+}
+
+/* The agent's lines that are waiting go to the log, unless another thread is
+ * at it. */
+static void
+log_lines (AgentClient *client)
+{
+  guint8 message[TPD_WIRE_LINE_MAX];
+  gssize n;
+
+  if (!g_mutex_trylock (&client->report_lock))
+    return;
+  for (guint i = 0; i < LINES_MAX && (n = report_receive (client, message, sizeof message, 0)) > 0; i++)
+    if (!log_line (message, (gsize) n))
+      break;
+  g_mutex_unlock (&client->report_lock);
+}
+
+static TpdAgentStats *
+ask_stats (AgentClient *client)
+{
+  static const guint8 ask = TPD_WIRE_ASK;
+  g_autofree guint8 *message = g_malloc (TPD_WIRE_REPORT_MAX);
+  gssize n;
+
+  if (send (client->report, &ask, 1, MSG_NOSIGNAL) != 1)
+    return NULL;
+  for (guint i = 0; i < LINES_MAX && (n = report_receive (client, message, TPD_WIRE_REPORT_MAX, STATS_TIMEOUT_MS)) > 0;
+       i++)
+    if (!log_line (message, (gsize) n))
+      return tpd_wire_stats_read (message, (gsize) n);
+  return NULL;
+}
+
+/* --- Requests ------------------------------------------------------------- */
 
 static gboolean
 send_request (int fd, guint64 id, const TpdUnwrapRequest *request)
@@ -164,24 +236,8 @@ agent_unwrap (TpdUnwrapper *self, const TpdUnwrapRequest *request, TpdUnwrapRepl
     failure = "has died";
   tpd_secret_free (in, TPD_WIRE_REPLY_MAX);
   lane_give_back (client, lane, failure);
-}
-
-/* Waits for a child that was told to end, and makes sure of it. After this
- * process became a daemon the agent is its child no more; then there is
- * nothing to wait for, and the number must not be used. */
-static void
-reap (pid_t pid)
-{
-  for (guint waited = 0; waited < END_TIMEOUT_MS; waited += END_POLL_MS)
-    {
-      pid_t ended = waitpid (pid, NULL, WNOHANG);
-      if (ended == pid || (ended < 0 && errno != EINTR))
-        return;
-      g_usleep (END_POLL_MS * 1000);
-    }
-  kill (pid, SIGKILL);
-  while (waitpid (pid, NULL, 0) < 0 && errno == EINTR)
-    ;
+  if (!failure)
+    log_lines (client);
 }
 
 static void
@@ -191,9 +247,13 @@ agent_free (TpdUnwrapper *self)
 
   for (guint i = 0; i < client->n_lanes; i++)
     close (client->lanes[i]);
+  if (client->report >= 0)
+    close (client->report);
+  /* After this process became a daemon the agent is its child no more. */
   if (client->pid > 0)
-    reap (client->pid);
+    tpd_process_reap (client->pid);
   g_cond_clear (&client->lane_free);
+  g_mutex_clear (&client->report_lock);
   g_mutex_clear (&client->lock);
   g_free (client);
 }
@@ -208,6 +268,8 @@ client_new (void)
   client->base.klass = &agent_class;
   client->base.ref_count = 1;
   client->next_id = 1;
+  client->report = -1;
+  g_mutex_init (&client->report_lock);
   g_mutex_init (&client->lock);
   g_cond_init (&client->lane_free);
   return client;
@@ -269,7 +331,8 @@ make_pair (int type, int *ours, int *theirs, GError **error)
       return FALSE;
     }
   /* A request must fit; without success the system's default has to do. */
-  (void) setsockopt (pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+  for (guint i = 0; i < G_N_ELEMENTS (pair); i++)
+    (void) setsockopt (pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
   *ours = pair[0];
   *theirs = pair[1];
   return TRUE;
@@ -297,6 +360,8 @@ close_childs (const TpdAgentSetup *setup)
     close (setup->lanes[i]);
   if (setup->control >= 0)
     close (setup->control);
+  if (setup->report >= 0)
+    close (setup->report);
 }
 
 static void
@@ -313,7 +378,9 @@ close_password_fds (const TpdKeyConfig *config)
 static gboolean
 start_process (AgentClient *client, TpdAgentSetup *setup, guint lanes, int *control, GError **error)
 {
-  if (!make_pair (SOCK_STREAM, control, &setup->control, error) || !make_lanes (client, setup, lanes, error))
+  if (!make_pair (SOCK_STREAM, control, &setup->control, error)
+      || !make_pair (SOCK_SEQPACKET, &client->report, &setup->report, error)
+      || !make_lanes (client, setup, lanes, error))
     return FALSE;
   setup->parent = getpid ();
   client->pid = fork ();
@@ -331,7 +398,7 @@ start_process (AgentClient *client, TpdAgentSetup *setup, guint lanes, int *cont
 TpdUnwrapper *
 tpd_agent_start (const TpdKeyConfig *config, guint lanes, TpdAgentFlags flags, TpdKeyring **keyring, GError **error)
 {
-  TpdAgentSetup setup = { .config = config, .flags = flags, .control = -1 };
+  TpdAgentSetup setup = { .config = config, .flags = flags, .control = -1, .report = -1 };
   g_autoptr (TpdUnwrapper) unwrapper = NULL;
   AgentClient *client = client_new ();
   int control = -1;
@@ -353,6 +420,7 @@ tpd_agent_start (const TpdKeyConfig *config, guint lanes, TpdAgentFlags flags, T
   if (!keys)
     return NULL;
   *keyring = keys;
+  log_lines (client);
   return g_steal_pointer (&unwrapper);
 }
 
@@ -360,4 +428,21 @@ int
 tpd_agent_pid (TpdUnwrapper *unwrapper)
 {
   return unwrapper->klass == &agent_class ? (int) ((AgentClient *) unwrapper)->pid : 0;
+}
+
+TpdAgentStats *
+tpd_agent_stats (TpdUnwrapper *unwrapper, GError **error)
+{
+  TpdAgentStats *stats = NULL;
+
+  if (tpd_agent_pid (unwrapper) > 0)
+    {
+      AgentClient *client = (AgentClient *) unwrapper;
+      g_mutex_lock (&client->report_lock);
+      stats = ask_stats (client);
+      g_mutex_unlock (&client->report_lock);
+    }
+  if (!stats)
+    g_set_error_literal (error, TPD_ERROR, TPD_ERROR_AGENT, "There is no key agent that could say what it did");
+  return stats;
 }

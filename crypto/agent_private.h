@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "crypto/agent.h"
+#include "crypto/keyfile.h"
 
 #define TPD_AGENT_LANES_MAX 256
 
@@ -14,6 +15,7 @@ typedef struct {
   TpdAgentFlags flags;
   pid_t parent;
   int control;
+  int report;
   int lanes[TPD_AGENT_LANES_MAX];
   guint n_lanes;
 } TpdAgentSetup;
@@ -21,5 +23,10 @@ typedef struct {
 /* The life of the child; never returns. */
 void tpd_agent_run (const TpdAgentSetup *setup) G_GNUC_NORETURN;
 
-/* Answers `request` with the one of `keys` (TpdLoadedKey) it names. */
-void tpd_loaded_keys_unwrap (GPtrArray *keys, const TpdUnwrapRequest *request, TpdUnwrapReply *reply);
+/* The index of the one of `keys` (TpdLoadedKey) that `fingerprint` names and
+ * that is held, else -1. */
+int tpd_loaded_keys_find (GPtrArray *keys, const TpdFingerprint *fingerprint);
+
+/* Answers `request` with `loaded`, which is held; UNAVAILABLE sets `error`. */
+void tpd_loaded_key_unwrap (const TpdLoadedKey *loaded, const TpdUnwrapRequest *request, TpdUnwrapReply *reply,
+                            GError **error);

@@ -126,7 +126,7 @@ tpd_wire_reply_read (const guint8 *data, gsize len, guint64 id, TpdUnwrapReply *
       || !tpd_bytes_take (&bytes, trace_len, &trace) || tpd_bytes_left (&bytes) != 0)
     return FALSE;
   if (found != id || status > TPD_UNWRAP_UNAVAILABLE || rule > TPD_HASH_RULE_D || oaep > 1
-      || trace_len > TPD_WIRE_TRACE_MAX || (status == TPD_UNWRAP_OK) != is_key_len (key_len)
+      || trace_len > TPD_WIRE_TRACE_MAX || (status == TPD_UNWRAP_OK ? !is_key_len (key_len) : key_len != 0)
       || (key_len > 0 && !is_key_len (session_key_len)))
     return FALSE;
 
@@ -175,4 +175,75 @@ tpd_wire_control_read (const guint8 data[TPD_WIRE_CONTROL_HEADER], TpdWireContro
   if (control->result == TPD_WIRE_KEYRING)
     return control->len <= TPD_WIRE_KEYRING_MAX;
   return control->len <= TPD_WIRE_MESSAGE_MAX && is_error_code (control->code);
+}
+
+enum { REPORT_STATS, REPORT_LINE };
+
+void
+tpd_wire_stats_write (const TpdAgentStats *stats, guint8 *out)
+{
+  Writer w = { out, 0 };
+
+  put_number (&w, REPORT_STATS, 8);
+  put_number (&w, stats->unknown_key, 8);
+  for (guint i = 0; i < stats->n_keys; i++)
+    {
+      put_number (&w, stats->keys[i].opened, 8);
+      put_number (&w, stats->keys[i].refused, 8);
+      put_number (&w, stats->keys[i].double_key, 8);
+      put_number (&w, stats->keys[i].unavailable, 8);
+    }
+  g_assert (w.len == TPD_WIRE_STATS_SIZE (stats->n_keys));
+}
+
+static gboolean
+take_count (TpdBytes *bytes, TpdAgentCount *count)
+{
+  return tpd_bytes_take_u64le (bytes, &count->opened) && tpd_bytes_take_u64le (bytes, &count->refused)
+         && tpd_bytes_take_u64le (bytes, &count->double_key) && tpd_bytes_take_u64le (bytes, &count->unavailable);
+}
+
+TpdAgentStats *
+tpd_wire_stats_read (const guint8 *data, gsize len)
+{
+  const gsize n = len >= TPD_WIRE_STATS_SIZE (0) ? (len - TPD_WIRE_STATS_SIZE (0)) / 32 : 0;
+  TpdBytes bytes = tpd_bytes (data, len);
+  guint64 kind, unknown_key;
+
+  if (n > TPD_WIRE_STATS_KEYS_MAX || len != TPD_WIRE_STATS_SIZE (n) || !tpd_bytes_take_u64le (&bytes, &kind)
+      || kind != REPORT_STATS || !tpd_bytes_take_u64le (&bytes, &unknown_key))
+    return NULL;
+  g_autofree TpdAgentStats *stats = g_malloc0 (sizeof *stats + n * sizeof stats->keys[0]);
+  stats->unknown_key = unknown_key;
+  stats->n_keys = (guint) n;
+  for (gsize i = 0; i < n; i++)
+    if (!take_count (&bytes, &stats->keys[i]))
+      return NULL;
+  return g_steal_pointer (&stats);
+}
+
+gsize
+tpd_wire_line_write (TpdLogLevel level, const char *text, guint8 out[TPD_WIRE_LINE_MAX])
+{
+  Writer w = { out, 0 };
+
+  put_number (&w, REPORT_LINE, 1);
+  put_number (&w, level, 1);
+  put (&w, text, strnlen (text, TPD_WIRE_LINE_MAX - w.len));
+  return w.len;
+}
+
+char *
+tpd_wire_line_read (const guint8 *data, gsize len, TpdLogLevel *level)
+{
+  TpdBytes bytes = tpd_bytes (data, len);
+  const gsize text_len = len >= 2 ? len - 2 : 0;
+  const guint8 *text;
+  guint8 kind, found;
+
+  if (len > TPD_WIRE_LINE_MAX || !tpd_bytes_take_u8 (&bytes, &kind) || kind != REPORT_LINE
+      || !tpd_bytes_take_u8 (&bytes, &found) || found > TPD_LOG_DEBUG || !tpd_bytes_take (&bytes, text_len, &text))
+    return NULL;
+  *level = (TpdLogLevel) found;
+  return g_utf8_make_valid ((const char *) text, (gssize) text_len);
 }

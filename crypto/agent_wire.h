@@ -12,6 +12,14 @@
  *            mode word u16, size word u16, flags u32, session key length u32,
  *            trace length u32, key, trace
  *
+ * The report pair (SOCK_SEQPACKET) carries what the agent counts and has to
+ * say. The client asks with the byte TPD_WIRE_ASK; the agent sends, lines
+ * also unasked:
+ *
+ *   stats: 0 u8, zero 7 bytes, unknown key u64, then for each key opened,
+ *          refused, double key, unavailable u64
+ *   line:  1 u8, log level u8, text
+ *
  * The control pair (SOCK_STREAM) carries one message from the agent when its
  * keys are loaded or not:
  *
@@ -20,7 +28,8 @@
  */
 #pragma once
 
-#include "crypto/unwrapper.h"
+#include "base/log.h"
+#include "crypto/agent.h"
 
 #define TPD_WIRE_REQUEST_HEADER 52
 #define TPD_WIRE_REQUEST_MAX (TPD_WIRE_REQUEST_HEADER + TPD_SEALED_MAX + TPD_PRINCIPALS_MAX)
@@ -31,6 +40,12 @@
 #define TPD_WIRE_CONTROL_HEADER 12
 #define TPD_WIRE_KEYRING_MAX (256 * 1024 * 1024)
 #define TPD_WIRE_MESSAGE_MAX (16 * 1024)
+
+#define TPD_WIRE_ASK 'S'
+#define TPD_WIRE_STATS_SIZE(n_keys) (16 + (gsize) (n_keys) *32)
+#define TPD_WIRE_STATS_KEYS_MAX 4096
+#define TPD_WIRE_LINE_MAX 1024
+#define TPD_WIRE_REPORT_MAX TPD_WIRE_STATS_SIZE (TPD_WIRE_STATS_KEYS_MAX)
 
 typedef enum {
   TPD_WIRE_KEYRING,
@@ -58,3 +73,14 @@ gboolean tpd_wire_reply_read (const guint8 *data, gsize len, guint64 id, TpdUnwr
 
 void tpd_wire_control_write (const TpdWireControl *control, guint8 out[TPD_WIRE_CONTROL_HEADER]);
 gboolean tpd_wire_control_read (const guint8 data[TPD_WIRE_CONTROL_HEADER], TpdWireControl *control);
+
+/* `out` has room for TPD_WIRE_STATS_SIZE (stats->n_keys). */
+void tpd_wire_stats_write (const TpdAgentStats *stats, guint8 *out);
+/* NULL if it is no well-formed message of the kind. (transfer full) */
+TpdAgentStats *tpd_wire_stats_read (const guint8 *data, gsize len);
+
+/* Returns the length of the message; a longer text is cut. */
+gsize tpd_wire_line_write (TpdLogLevel level, const char *text, guint8 out[TPD_WIRE_LINE_MAX]);
+/* The text, or NULL if it is no well-formed message of the kind.
+ * (transfer full) */
+char *tpd_wire_line_read (const guint8 *data, gsize len, TpdLogLevel *level);

@@ -45,22 +45,14 @@ typedef struct {
   guint32 reserved[2];
 } EnablingHeader;
 
-typedef enum {
-  PADDING_OAEP_SHA1,
-  PADDING_OAEP_SHA256,
-  PADDING_PKCS1,
-  N_PADDINGS,
-} Padding;
-
-static const char *const padding_names[N_PADDINGS] = { "OAEP SHA-1", "OAEP SHA-256", "PKCS#1 v1.5" };
+static const char *const padding_names[TPD_N_PADDINGS] = { "OAEP SHA-1", "OAEP SHA-256", "PKCS#1 v1.5" };
 static const char *const seal_names[] = { "sealed-key", "sealed-key-v2", "unknown" };
 
 /* All that is secret in one unwrap; lives in secret memory. */
 typedef struct {
-  guint8 message[TPD_RSA_MAX_BYTES];
   guint8 session_key[KEY_MAX];
   gsize session_key_len;
-  Padding padding;
+  TpdPadding padding;
   guint8 body[BODY_MAX];
   gsize body_len;
 } Work;
@@ -98,28 +90,31 @@ is_aes_key_len (gsize len)
   return len == 16 || len == 24 || len == 32;
 }
 
-static gboolean
-unpad (Padding padding, const guint8 *em, gsize em_len, guint8 *out, gsize *out_len)
-{
-  if (padding == PADDING_PKCS1)
-    return tpd_unpad_pkcs1 (em, em_len, out, out_len);
-  return tpd_unpad_oaep (em, em_len, padding == PADDING_OAEP_SHA256, out, out_len);
-}
-
-static gboolean
-padding_applies (Padding padding, TpdSealType type)
+gboolean
+tpd_padding_applies (TpdPadding padding, TpdSealType type)
 {
   /* PKCS#1 v1.5 never opens a sealed-key-v2: that would be an oracle. */
   if (type == TPD_SEAL_V1)
-    return padding == PADDING_PKCS1;
-  return type == TPD_SEAL_UNKNOWN || padding != PADDING_PKCS1;
+    return padding == TPD_PADDING_PKCS1;
+  return type == TPD_SEAL_UNKNOWN || padding != TPD_PADDING_PKCS1;
+}
+
+void
+tpd_opened_unpad (TpdOpened *opened, TpdPadding padding, const guint8 *em, gsize em_len)
+{
+  opened->tried[padding] = TRUE;
+  if (padding == TPD_PADDING_PKCS1)
+    opened->fits[padding] = tpd_unpad_pkcs1 (em, em_len, opened->message[padding], &opened->len[padding]);
+  else
+    opened->fits[padding] = tpd_unpad_oaep (em, em_len, padding == TPD_PADDING_OAEP_SHA256, opened->message[padding],
+                                            &opened->len[padding]);
 }
 
 /* The session key in an unpadded message. */
 static gboolean
-take_session_key (Work *work, gsize len, GString *trace)
+take_session_key (Work *work, const guint8 *data, gsize len, GString *trace)
 {
-  TpdBytes message = tpd_bytes (work->message, len);
+  TpdBytes message = tpd_bytes (data, len);
   KeyHeader header;
 
   if (!take_key_header (&message, &header))
@@ -142,24 +137,20 @@ take_session_key (Work *work, gsize len, GString *trace)
   return TRUE;
 }
 
-/* Tries every padding of the type, also when an earlier one fitted. */
+/* Looks at every padding that was tried, also when an earlier one fitted. */
 static gboolean
-find_session_key (Work *work, const guint8 *em, gsize em_len, TpdSealType type, GString *trace)
+find_session_key (Work *work, const TpdOpened *opened, GString *trace)
 {
   gboolean found = FALSE;
 
   memset (work->session_key, 0, sizeof work->session_key);
   work->session_key_len = 16;
-  for (Padding padding = 0; padding < N_PADDINGS; padding++)
+  for (TpdPadding padding = 0; padding < TPD_N_PADDINGS; padding++)
     {
-      gsize len = 0;
-      if (!padding_applies (padding, type))
+      if (!opened->tried[padding] || found)
         continue;
-      gboolean ok = unpad (padding, em, em_len, work->message, &len);
-      if (found)
-        continue;
-      say (trace, "padding: %s %s", padding_names[padding], ok ? "fits" : "does not fit");
-      if (ok && take_session_key (work, len, trace))
+      say (trace, "padding: %s %s", padding_names[padding], opened->fits[padding] ? "fits" : "does not fit");
+      if (opened->fits[padding] && take_session_key (work, opened->message[padding], opened->len[padding], trace))
         {
           work->padding = padding;
           found = TRUE;
@@ -308,21 +299,22 @@ take_content_key (const Work *work, TpdBytes *body, const EnablingHeader *enabli
   reply->key->size_word = header.size_word;
   reply->key->flags = header.flags;
   reply->key->hash_rule = check_hash (request, hash, hash_len, trace);
-  reply->key->oaep_sha256 = work->padding == PADDING_OAEP_SHA256;
+  reply->key->oaep_sha256 = work->padding == TPD_PADDING_OAEP_SHA256;
   reply->key->session_key_len = work->session_key_len;
   say_tail (trace, *body);
   say (trace, "content key: %" G_GSIZE_FORMAT " bytes", key_len);
 }
 
-/* `trace` may be NULL. */
+/* `em_len` is the length of the modulus; `trace` may be NULL. */
 static void
-open_em (const guint8 *em, gsize em_len, const TpdUnwrapRequest *request, GString *trace, TpdUnwrapReply *reply)
+open_opened (const TpdOpened *opened, gsize em_len, const TpdUnwrapRequest *request, GString *trace,
+             TpdUnwrapReply *reply)
 {
   Work *work = tpd_secret_alloc (sizeof *work);
 
   *reply = (TpdUnwrapReply){ .status = TPD_UNWRAP_REFUSED };
   gboolean sized = find_body (work, em_len, request, trace);
-  gboolean keyed = find_session_key (work, em, em_len, request->type, trace);
+  gboolean keyed = find_session_key (work, opened, trace);
   gboolean decrypted = decrypt_body (work);
   if (sized && keyed && decrypted)
     {
@@ -340,81 +332,153 @@ trace_new (const TpdUnwrapRequest *request)
   return request->purpose == TPD_PURPOSE_TRACE ? g_string_new (NULL) : NULL;
 }
 
+static void
+unpad_all (TpdOpened *opened, TpdSealType type, const guint8 *em, gsize em_len)
+{
+  for (TpdPadding padding = 0; padding < TPD_N_PADDINGS; padding++)
+    if (tpd_padding_applies (padding, type))
+      tpd_opened_unpad (opened, padding, em, em_len);
+}
+
 void
 tpd_enabling_bits_open (const guint8 *em, gsize em_len, const TpdUnwrapRequest *request, TpdUnwrapReply *reply)
 {
+  TpdOpened *opened = tpd_secret_alloc (sizeof *opened);
   GString *trace = trace_new (request);
 
-  open_em (em, em_len, request, trace, reply);
+  unpad_all (opened, request->type, em, em_len);
+  open_opened (opened, em_len, request, trace, reply);
+  tpd_secret_free (opened, sizeof *opened);
   if (trace)
     reply->trace = g_string_free (trace, FALSE);
 }
 
-/*
- * The RSA operation on `block`, which is not below the modulus if it is
- * damaged: then on one that is, so that the time is the same, and the result
- * is thrown away.
- */
-static void
-rsa_raw (TpdPrivateKey *key, guint8 *block, gsize len, guint8 *em, GString *trace)
+/* --- A key of this process -------------------------------------------- */
+
+typedef struct {
+  TpdPrivateOperation base;
+  TpdPrivateKey *key;
+} LocalOperation;
+
+static guint
+local_attempts (TpdPrivateOperation *self, TpdSealType type)
 {
-  if (tpd_private_key_raw (key, block, len, em))
-    return;
-  say (trace, "RSA: the block is not below the modulus");
-  block[0] = 0;
-  (void) tpd_private_key_raw (key, block, len, em);
-  memset (em, 0, len);
+  return 1;
 }
 
-static void
-reverse (guint8 *bytes, gsize len)
+static gboolean
+local_run (TpdPrivateOperation *self, TpdSealType type, guint attempt, const guint8 *block, TpdOpened *opened,
+           GError **error)
 {
-  for (gsize i = 0; i < len / 2; i++)
-    {
-      guint8 byte = bytes[i];
-      bytes[i] = bytes[len - 1 - i];
-      bytes[len - 1 - i] = byte;
-    }
+  const gsize len = self->public_key->len;
+  guint8 *em = tpd_secret_alloc (len);
+
+  /* Fails only when memory is out, and leaves zeros, which fit no padding. */
+  (void) tpd_private_key_raw (((LocalOperation *) self)->key, block, len, em);
+  unpad_all (opened, type, em, len);
+  tpd_secret_free (em, len);
+  return TRUE;
 }
 
-/* The first `len` bytes of the sealed ones, zeros where they are too few. */
+/* --- The whole --------------------------------------------------------- */
+
+/* The first bytes of the sealed ones, zeros where they are too few. */
 static void
-copy_block (const TpdUnwrapRequest *request, guint8 *block, gsize len)
+copy_block (const TpdUnwrapRequest *request, gboolean reversed, guint8 *block, gsize len)
 {
   memset (block, 0, len);
   if (request->sealed_len > 0)
     memcpy (block, request->sealed, MIN (len, request->sealed_len));
+  for (gsize i = 0; reversed && i < len / 2; i++)
+    {
+      guint8 byte = block[i];
+      block[i] = block[len - 1 - i];
+      block[len - 1 - i] = byte;
+    }
+}
+
+/*
+ * One attempt. A block that is not below the modulus is damaged: then the
+ * operation is done on one that is, so that the time is the same, and the
+ * result thrown away.
+ */
+static gboolean
+try_once (TpdPrivateOperation *operation, const TpdUnwrapRequest *request, gboolean reversed, guint attempt,
+          GString *trace, TpdUnwrapReply *reply, GError **error)
+{
+  const TpdPublicKey *key = operation->public_key;
+  TpdOpened *opened = tpd_secret_alloc (sizeof *opened);
+  guint8 block[TPD_RSA_MAX_BYTES];
+
+  copy_block (request, reversed, block, key->len);
+  gboolean below = memcmp (block, key->modulus, key->len) < 0;
+  if (!below)
+    {
+      say (trace, "RSA: the block is not below the modulus");
+      block[0] = 0;
+    }
+  gboolean ran = operation->klass->run (operation, request->type, attempt, block, opened, error);
+  if (!below)
+    memset (opened->fits, 0, sizeof opened->fits);
+  if (ran)
+    open_opened (opened, key->len, request, trace, reply);
+  if (ran && opened->owes && reply->status == TPD_UNWRAP_REFUSED)
+    operation->klass->make_up (operation, request->type, attempt);
+  tpd_secret_free (opened, sizeof *opened);
+  return ran;
+}
+
+/*
+ * All attempts, until one opens. Every genuine block seen is big-endian.
+ * CryptoAPI works in little-endian, so that order gets a try before the answer
+ * is no; headers that all fit cannot come by chance.
+ */
+static gboolean
+try_all (TpdPrivateOperation *operation, const TpdUnwrapRequest *request, GString *trace, TpdUnwrapReply *reply,
+         GError **error)
+{
+  const guint attempts = operation->klass->attempts (operation, request->type);
+
+  reply->status = TPD_UNWRAP_REFUSED;
+  for (guint i = 0; i < 2 * attempts && reply->status == TPD_UNWRAP_REFUSED; i++)
+    {
+      const gboolean reversed = i >= attempts;
+      TpdUnwrapReply one = { 0 };
+      if (i == attempts)
+        say (trace, "RSA: once more with the bytes of the block reversed");
+      if (!try_once (operation, request, reversed, i % attempts, trace, &one, error))
+        return FALSE;
+      if (one.status == TPD_UNWRAP_OK || !reversed)
+        *reply = one;
+    }
+  return TRUE;
+}
+
+void
+tpd_enabling_bits_unwrap_with (TpdPrivateOperation *operation, const TpdUnwrapRequest *request, TpdUnwrapReply *reply,
+                               GError **error)
+{
+  GString *trace = trace_new (request);
+  g_autoptr (GError) failed = NULL;
+
+  *reply = (TpdUnwrapReply){ 0 };
+  say (trace, "sealed: %" G_GSIZE_FORMAT " bytes, type %s, RSA block of %u bytes", request->sealed_len,
+       seal_names[request->type], operation->public_key->len);
+  if (!try_all (operation, request, trace, reply, &failed))
+    {
+      say (trace, "RSA: %s", failed->message);
+      *reply = (TpdUnwrapReply){ .status = TPD_UNWRAP_UNAVAILABLE };
+      g_propagate_error (error, g_steal_pointer (&failed));
+    }
+  if (trace)
+    reply->trace = g_string_free (trace, FALSE);
 }
 
 void
 tpd_enabling_bits_unwrap (TpdPrivateKey *key, const TpdUnwrapRequest *request, TpdUnwrapReply *reply)
 {
-  const gsize len = tpd_private_key_public (key)->len;
-  GString *trace = trace_new (request);
-  guint8 block[TPD_RSA_MAX_BYTES];
-  guint8 *em = tpd_secret_alloc (TPD_RSA_MAX_BYTES);
+  static const TpdPrivateOperationClass klass = { local_attempts, local_run, NULL };
+  LocalOperation operation = { { &klass, tpd_private_key_public (key) }, key };
 
-  say (trace, "sealed: %" G_GSIZE_FORMAT " bytes, type %s, RSA block of %" G_GSIZE_FORMAT " bytes", request->sealed_len,
-       seal_names[request->type], len);
-  copy_block (request, block, len);
-  rsa_raw (key, block, len, em, trace);
-  open_em (em, len, request, trace, reply);
-
-  /* Every genuine block seen is big-endian. CryptoAPI works in little-endian,
-   * so that order gets a try before the answer is no; headers that all fit
-   * cannot come by chance. */
-  if (reply->status == TPD_UNWRAP_REFUSED)
-    {
-      TpdUnwrapReply reversed;
-      say (trace, "RSA: once more with the bytes of the block reversed");
-      copy_block (request, block, len);
-      reverse (block, len);
-      rsa_raw (key, block, len, em, trace);
-      open_em (em, len, request, trace, &reversed);
-      if (reversed.status == TPD_UNWRAP_OK)
-        *reply = reversed;
-    }
-  tpd_secret_free (em, TPD_RSA_MAX_BYTES);
-  if (trace)
-    reply->trace = g_string_free (trace, FALSE);
+  tpd_enabling_bits_unwrap_with (&operation.base, request, reply, NULL);
 }

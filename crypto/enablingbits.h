@@ -9,12 +9,63 @@
 #include "crypto/private_key.h"
 #include "crypto/unwrapper.h"
 
+/* --- What it needs of a private key ----------------------------------- */
+
+typedef enum {
+  TPD_PADDING_OAEP_SHA1,
+  TPD_PADDING_OAEP_SHA256,
+  TPD_PADDING_PKCS1,
+  TPD_N_PADDINGS,
+} TpdPadding;
+
+/* What one private operation made of a block, under each padding that was
+ * tried; lives in secret memory. */
+typedef struct {
+  gboolean tried[TPD_N_PADDINGS];
+  gboolean fits[TPD_N_PADDINGS];
+  gboolean owes; /* less work was done than for a padding that does not fit */
+  gsize len[TPD_N_PADDINGS];
+  guint8 message[TPD_N_PADDINGS][TPD_RSA_MAX_BYTES];
+} TpdOpened;
+
+typedef struct _TpdPrivateOperation TpdPrivateOperation;
+
+typedef struct {
+  /* In how many attempts all paddings of `type` are tried; at least 1. */
+  guint (*attempts) (TpdPrivateOperation *self, TpdSealType type);
+  /* Fills the zeroed `opened` from `block`, which is as long as the modulus
+   * and below it. A padding that does not fit is no error; that the key cannot
+   * be used now is one (TPD_ERROR_AGENT, a sentence without its end). */
+  gboolean (*run) (TpdPrivateOperation *self, TpdSealType type, guint attempt, const guint8 *block, TpdOpened *opened,
+                   GError **error);
+  /* Does the work that `run` owes, once the block is refused. May be NULL. */
+  void (*make_up) (TpdPrivateOperation *self, TpdSealType type, guint attempt);
+} TpdPrivateOperationClass;
+
+/* A private key wherever it is: here, or in a token. */
+struct _TpdPrivateOperation {
+  const TpdPrivateOperationClass *klass;
+  const TpdPublicKey *public_key;
+};
+
+/* Whether `padding` may open what is sealed as `type`. */
+gboolean tpd_padding_applies (TpdPadding padding, TpdSealType type);
+/* Fills `opened` for `padding` from the raw RSA result `em`. */
+void tpd_opened_unpad (TpdOpened *opened, TpdPadding padding, const guint8 *em, gsize em_len);
+
+/* --- Opening ---------------------------------------------------------- */
+
 /*
- * Opens `request` with `key`. Fills `*reply` as tpd_unwrapper_unwrap() does.
- * Every failure before the content key header takes the same path: one RSA
- * operation, both OAEP digests for v2, one AES pass, and all of it once more
- * with the RSA block reversed.
+ * Opens `request` with the private key behind `operation`. Fills `*reply` as
+ * tpd_unwrapper_unwrap() does. Every failure before the content key header
+ * takes the same path: all attempts that the operation has for the type, each
+ * with one AES pass, and all of it once more with the RSA block reversed.
+ * When the key cannot be used, UNAVAILABLE and `error` says why.
  */
+void tpd_enabling_bits_unwrap_with (TpdPrivateOperation *operation, const TpdUnwrapRequest *request,
+                                    TpdUnwrapReply *reply, GError **error);
+
+/* Likewise with a key of this process: one RSA operation for all paddings. */
 void tpd_enabling_bits_unwrap (TpdPrivateKey *key, const TpdUnwrapRequest *request, TpdUnwrapReply *reply);
 
 /*

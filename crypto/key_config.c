@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "crypto/pkcs11_uri.h"
 
 #define KEYRING_FILE_MAX (1024 * 1024)
 #define SYSTEM_KEYRING "/etc/tpdfs/keyring.conf"
@@ -30,7 +31,9 @@ key_spec_free (TpdKeySpec *spec)
   g_free (spec->name);
   g_free (spec->file);
   g_free (spec->uri);
+  g_free (spec->module);
   g_free (spec->licensor);
+  g_free (spec->licensor_password_file);
   g_free (spec->password_source);
   g_free (spec);
 }
@@ -296,21 +299,33 @@ set_password_fd (TpdKeyConfig *config, TpdKeySpec *spec, const char *value, cons
 }
 
 static gboolean
-apply_word (TpdKeyConfig *config, TpdKeySpec *spec, const char *word, const char *value, const Place *place,
-            GError **error)
+set_uri (TpdKeySpec *spec, const char *value, const Place *place, const char *word, GError **error)
+{
+  g_autoptr (GError) bad = NULL;
+  g_autoptr (TpdPkcs11Uri) uri = tpd_pkcs11_uri_parse (value, &bad);
+
+  if (!uri)
+    return usage (error, place, word, "%s", bad->message);
+  spec->uri = g_strdup (value);
+  return !uri->pin_file || set_password (spec, TPD_PASSWORD_FILE, uri->pin_file, place, word, error);
+}
+
+static gboolean
+apply_word (TpdKeyConfig *config, TpdKeySpec *spec, gboolean in_token, const char *word, const char *value,
+            const Place *place, GError **error)
 {
   g_autofree char *path = resolve (place, value);
 
   if (strcmp (word, "file") == 0)
     spec->file = g_steal_pointer (&path);
   else if (strcmp (word, "uri") == 0)
-    {
-      if (g_ascii_strncasecmp (value, "pkcs11:", strlen ("pkcs11:")) != 0)
-        return usage (error, place, word, "must begin with pkcs11:");
-      spec->uri = g_strdup (value);
-    }
+    return set_uri (spec, value, place, word, error);
+  else if (strcmp (word, "module") == 0)
+    spec->module = g_strdup (value);
   else if (strcmp (word, "licensor") == 0)
     spec->licensor = g_steal_pointer (&path);
+  else if (strcmp (word, "password-file") == 0 && in_token)
+    spec->licensor_password_file = g_steal_pointer (&path);
   else if (strcmp (word, "password-file") == 0 || strcmp (word, "pin-file") == 0)
     return set_password (spec, TPD_PASSWORD_FILE, path, place, word, error);
   else if (strcmp (word, "credential") == 0)
@@ -335,8 +350,11 @@ check_spec (const TpdKeySpec *spec, GKeyFile *file, const Place *place, GError *
     return usage (error, place, "file", "is missing (or \"uri\", for a key in a token)");
   if (spec->file && g_key_file_has_key (file, place->group, "pin-file", NULL))
     return usage (error, place, "pin-file", "goes with \"uri\"; for a key file the word is \"password-file\"");
-  if (spec->uri && g_key_file_has_key (file, place->group, "password-file", NULL))
-    return usage (error, place, "password-file", "goes with \"file\"; for a token the word is \"pin-file\"");
+  if (spec->uri && spec->licensor_password_file && !spec->licensor)
+    return usage (error, place, "password-file",
+                  "goes with \"file\" or \"licensor\"; for a token the word is \"pin-file\"");
+  if (spec->module && !spec->uri)
+    return usage (error, place, "module", "goes with \"uri\"");
   return TRUE;
 }
 
@@ -345,6 +363,7 @@ spec_from_group (TpdKeyConfig *config, GKeyFile *file, const Place *place, GErro
 {
   g_autoptr (TpdKeySpec) spec = key_spec_new (place->group);
   g_auto (GStrv) words = g_key_file_get_keys (file, place->group, NULL, NULL);
+  const gboolean in_token = g_key_file_has_key (file, place->group, "uri", NULL);
 
   for (guint i = 0; words && words[i]; i++)
     {
@@ -363,7 +382,7 @@ spec_from_group (TpdKeyConfig *config, GKeyFile *file, const Place *place, GErro
                  "(a blank before # in a name is written \\s)");
           return NULL;
         }
-      if (!apply_word (config, spec, words[i], value, place, error))
+      if (!apply_word (config, spec, in_token, words[i], value, place, error))
         return NULL;
     }
   return check_spec (spec, file, place, error) ? g_steal_pointer (&spec) : NULL;

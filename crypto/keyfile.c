@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "crypto/key_text.h"
 #include "crypto/keyfile_private.h"
+#include "crypto/token_key.h"
 
 /* How far into a file its kind is looked for. */
 #define PEEK_LEN (64 * 1024)
@@ -25,7 +26,16 @@ tpd_loaded_key_free (TpdLoadedKey *loaded)
     return;
   tpd_key_info_free (loaded->info);
   tpd_private_key_unref (loaded->key);
+  tpd_token_key_unref (loaded->token);
   g_free (loaded);
+}
+
+const TpdPublicKey *
+tpd_loaded_key_held (const TpdLoadedKey *loaded)
+{
+  if (loaded->key != NULL)
+    return tpd_private_key_public (loaded->key);
+  return loaded->token != NULL ? tpd_token_key_operation (loaded->token)->public_key : NULL;
 }
 
 const TpdSecret *

@@ -9,11 +9,19 @@
 #include "crypto/keys.h"
 #include "crypto/private_key.h"
 
-/* What one key file gave: `info`, and the private key unless keyless. */
+/* A private key in a PKCS#11 token, crypto/token_key.h. */
+typedef struct _TpdTokenKey TpdTokenKey;
+
+/* What one key file or token gave: `info`, and the private key or the way to
+ * it unless keyless. */
 typedef struct {
   TpdKeyInfo *info;
-  TpdPrivateKey *key; /* NULL: keyless */
+  TpdPrivateKey *key; /* NULL: keyless, or in a token */
+  TpdTokenKey *token; /* NULL: keyless, or in a file */
 } TpdLoadedKey;
+
+/* The public part of the private key, NULL for a keyless one. */
+const TpdPublicKey *tpd_loaded_key_held (const TpdLoadedKey *loaded);
 
 void tpd_loaded_key_free (TpdLoadedKey *loaded);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdLoadedKey, tpd_loaded_key_free)
@@ -40,7 +48,10 @@ GPtrArray *tpd_tpd_file_read (const char *name, const guint8 *data, gsize len, T
 
 /*
  * Loads every key of `config`, in the order given; a keyless TPD and a private
- * key of the same modulus become one. The first file that fails ends it.
- * Returns an array of TpdLoadedKey, possibly empty. (transfer full)
+ * key of the same modulus become one. The first file or token that fails ends
+ * it. `helpers` are those of tpd_token_helpers_start() for this `config`;
+ * tpd_keys_load() starts them itself. Returns an array of TpdLoadedKey,
+ * possibly empty. (transfer full)
  */
+GPtrArray *tpd_keys_load_with (const TpdKeyConfig *config, GPtrArray *helpers, GError **error);
 GPtrArray *tpd_keys_load (const TpdKeyConfig *config, GError **error);

@@ -175,7 +175,8 @@ tpd_key_read_encrypted_pkcs8 (TpdKeyReader *reader, const guint8 *der, gsize len
   if (password == NULL)
     return FALSE;
   X509_SIG_get0 (sealed, &algorithm, &data);
-  plain = tpd_pbe_open (algorithm, ASN1_STRING_get0_data (data), (gsize) ASN1_STRING_length (data), password, error);
+  plain = tpd_pbe_open (algorithm, ASN1_STRING_get0_data (data), (gsize) ASN1_STRING_length (data), password,
+                        &reader->pbe_spent, error);
   return plain != NULL && tpd_key_read_pkcs8 (reader, plain->data, plain->len, origin, error);
 }
 

@@ -84,13 +84,18 @@ errors_say_unsupported (void)
 }
 
 /*
- * Walks the parameters, stepping into what is constructed, and bounds every
- * INTEGER: rounds of PBKDF2 and PKCS#12, cost of scrypt. A file asks for an
- * hour of work with one of them.
+ * Walks the parameters, stepping into what is constructed, and adds up every
+ * INTEGER: rounds of PBKDF2 and PKCS#12, beside which the others are small. Of
+ * scrypt (RFC 7914 7) they multiply. A file asks for an hour of work with one
+ * of them, or with many derivations.
  */
 static gboolean
-cost_is_bounded (const X509_ALGOR *algorithm)
+cost_is_bounded (const X509_ALGOR *algorithm, guint64 *spent)
 {
+  /* 1.3.6.1.4.1.11591.4.11 */
+  static const guint8 scrypt[] = { 0x2b, 0x06, 0x01, 0x04, 0x01, 0xda, 0x47, 0x04, 0x0b };
+  gboolean multiply = FALSE;
+  guint64 cost = 0;
   const void *value;
   int type;
   TpdBytes b;
@@ -123,6 +128,11 @@ cost_is_bounded (const X509_ALGOR *algorithm)
         continue;
       if (!tpd_bytes_take (&b, len, &content))
         return FALSE;
+      if (tag == V_ASN1_OBJECT && len == sizeof scrypt && memcmp (content, scrypt, len) == 0)
+        {
+          multiply = TRUE;
+          cost = MAX (cost, 1);
+        }
       if (tag == V_ASN1_INTEGER)
         {
           guint32 number = 0;
@@ -131,22 +141,24 @@ cost_is_bounded (const X509_ALGOR *algorithm)
             return FALSE;
           for (gsize i = 0; i < len; i++)
             number = number << 8 | content[i];
-          if (number > TPD_PBE_COST_MAX)
+          cost = multiply ? cost * number : cost + number;
+          if (cost > TPD_PBE_COST_MAX)
             return FALSE;
         }
     }
-  return TRUE;
+  return tpd_pbe_spend (spent, cost);
 }
 
 TpdSecret *
-tpd_pbe_open (const X509_ALGOR *algorithm, const guint8 *data, gsize len, const TpdSecret *password, GError **error)
+tpd_pbe_open (const X509_ALGOR *algorithm, const guint8 *data, gsize len, const TpdSecret *password, guint64 *spent,
+              GError **error)
 {
   OSSL_LIB_CTX *context = tpd_pbe_context ();
   TpdSecret *plain = NULL;
   unsigned char *out = NULL;
   int out_len = 0;
 
-  if (!cost_is_bounded (algorithm) || len > G_MAXINT / 2)
+  if (!cost_is_bounded (algorithm, spent) || len > G_MAXINT / 2)
     {
       g_set_error_literal (error, TPD_ERROR, TPD_ERROR_KEY_FILE,
                            "Its encryption asks for more rounds than any exporter does: it is damaged");

@@ -12,20 +12,32 @@
 
 #include "crypto/secret.h"
 
-/* More rounds, or a larger cost, than any exporter asks for. */
+/* More rounds, in all derivations of a file together, than any exporter asks
+ * for: some seconds of work. */
 #define TPD_PBE_COST_MAX 10000000
 
 /* Made on first use, never freed. */
 OSSL_LIB_CTX *tpd_pbe_context (void);
 
+/* Adds `cost` to `*spent`; FALSE if that is more than TPD_PBE_COST_MAX. */
+static inline gboolean
+tpd_pbe_spend (guint64 *spent, guint64 cost)
+{
+  if (cost > TPD_PBE_COST_MAX || *spent > TPD_PBE_COST_MAX - cost)
+    return FALSE;
+  *spent += cost;
+  return TRUE;
+}
+
 /*
  * Opens `data` by an AlgorithmIdentifier of PKCS#5 or PKCS#12. `password` may
- * be NULL, which PKCS#12 tells from the empty one. TPD_ERROR_PASSWORD when it
- * does not open; TPD_ERROR_KEY_FILE for a cost beyond reason, or when OpenSSL
- * does not know the cipher, with the remedy. (transfer full)
+ * be NULL, which PKCS#12 tells from the empty one. `*spent` is the cost of the
+ * file so far. TPD_ERROR_PASSWORD when it does not open; TPD_ERROR_KEY_FILE
+ * for a cost beyond reason, or when OpenSSL does not know the cipher, with the
+ * remedy. (transfer full)
  */
 TpdSecret *tpd_pbe_open (const X509_ALGOR *algorithm, const guint8 *data, gsize len, const TpdSecret *password,
-                         GError **error);
+                         guint64 *spent, GError **error);
 
 /*
  * Opens the body of a PEM block encrypted the way of RFC 1421, with the

@@ -65,7 +65,10 @@ find_password (TpdKeyReader *reader, PKCS12 *p12, TpdSecret **password, GError *
   if (PKCS12_mac_present (p12) == 1)
     {
       PKCS12_get0_mac (NULL, NULL, NULL, &rounds, p12);
-      if (rounds != NULL && (ASN1_INTEGER_get_int64 (&n, rounds) != 1 || n < 1 || n > TPD_PBE_COST_MAX))
+      /* It is checked with up to three passwords. */
+      if (rounds != NULL
+          && (ASN1_INTEGER_get_int64 (&n, rounds) != 1 || n < 1 || n > TPD_PBE_COST_MAX
+              || !tpd_pbe_spend (&reader->pbe_spent, 3 * (guint64) n)))
         return damaged (error);
       if (mac_fits (p12, NULL))
         return TRUE;
@@ -111,7 +114,8 @@ read_sealed_bag (TpdKeyReader *reader, const PKCS12_SAFEBAG *bag, const TpdSecre
   const ASN1_OCTET_STRING *data;
 
   X509_SIG_get0 (PKCS12_SAFEBAG_get0_pkcs8 (bag), &algorithm, &data);
-  plain = tpd_pbe_open (algorithm, ASN1_STRING_get0_data (data), (gsize) ASN1_STRING_length (data), password, error);
+  plain = tpd_pbe_open (algorithm, ASN1_STRING_get0_data (data), (gsize) ASN1_STRING_length (data), password,
+                        &reader->pbe_spent, error);
   return plain != NULL && tpd_key_read_pkcs8 (reader, plain->data, plain->len, "pkcs12", error);
 }
 
@@ -133,7 +137,7 @@ read_bags (TpdKeyReader *reader, const Bags *bags, const TpdSecret *password, GE
 
 /* The bags of an encrypted safe, which holds certificates as a rule. */
 static Bags *
-open_safe (const PKCS7 *safe, const TpdSecret *password, GError **error)
+open_safe (TpdKeyReader *reader, const PKCS7 *safe, const TpdSecret *password, GError **error)
 {
   const PKCS7_ENC_CONTENT *content = safe->d.encrypted != NULL ? safe->d.encrypted->enc_data : NULL;
   g_autoptr (TpdSecret) plain = NULL;
@@ -146,7 +150,7 @@ open_safe (const PKCS7 *safe, const TpdSecret *password, GError **error)
       return NULL;
     }
   plain = tpd_pbe_open (content->algorithm, ASN1_STRING_get0_data (content->enc_data),
-                        (gsize) ASN1_STRING_length (content->enc_data), password, error);
+                        (gsize) ASN1_STRING_length (content->enc_data), password, &reader->pbe_spent, error);
   if (plain == NULL)
     return NULL;
   at = plain->data;
@@ -178,7 +182,7 @@ read_safes (TpdKeyReader *reader, PKCS12 *p12, const TpdSecret *password, GError
       else if (PKCS7_type_is_encrypted (safe))
         {
           g_clear_error (&skipped);
-          bags = open_safe (safe, password, &skipped);
+          bags = open_safe (reader, safe, password, &skipped);
         }
       if (bags != NULL && !read_bags (reader, bags, password, error))
         return FALSE;

@@ -21,6 +21,7 @@ typedef struct {
   TpdPasswordFunc ask;
   gpointer user_data;
   TpdSecret *password; /* NULL until asked */
+  guint64 pbe_spent;   /* work done to open it, see keyfile_pbe.h */
   GPtrArray *keys;     /* of TpdLoadedKey */
 } TpdKeyReader;
 

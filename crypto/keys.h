@@ -74,7 +74,10 @@ typedef struct {
   char *name;     /* shown in messages */
   char *file;     /* key file; NULL with `uri` */
   char *uri;      /* pkcs11: URI (RFC 7512); NULL with `file` */
+  char *module;   /* with `uri`: path of the PKCS#11 module; NULL: as the URI says, else p11-kit's proxy */
   char *licensor; /* keyless TPD that gives GUID and certificate, may be NULL */
+  char *licensor_password_file; /* with `uri` and `licensor`, may be NULL; else the password is the key file's */
+  /* The password of the key file, or the PIN of the token. */
   TpdPasswordKind password_kind;
   char *password_source; /* path or credential name */
   int password_fd;       /* TPD_PASSWORD_FD */

@@ -12,14 +12,17 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "crypto/pkcs11_uri.h"
 #include "crypto/prompt.h"
 
 #define PASSWORD_MAX (64 * 1024)
 
-static const char *
+static char *
 spec_target (const TpdKeySpec *spec)
 {
-  return spec->file ? spec->file : spec->uri ? spec->uri : spec->name;
+  if (spec->uri)
+    return tpd_pkcs11_uri_display (spec->uri);
+  return g_strdup (spec->file ? spec->file : spec->name);
 }
 
 /* UTF-8 of one character; returns its length. */
@@ -185,16 +188,19 @@ password_from_credential (const char *name, gboolean allow_insecure, GError **er
 static TpdSecret *
 password_from_prompt (const TpdKeySpec *spec, GError **error)
 {
-  g_autofree char *target = tpd_display (spec_target (spec));
-  g_autofree char *text = g_strdup_printf ("Password for key file %s: ", target);
+  g_autofree char *plain = spec_target (spec);
+  g_autofree char *target = tpd_display (plain);
+  g_autofree char *text = g_strdup_printf (spec->uri ? "PIN for %s: " : "Password for key file %s: ", target);
   g_autoptr (GError) failed = NULL;
   g_autoptr (TpdSecret) typed = tpd_password_prompt (text, &failed);
 
   if (!typed && g_error_matches (failed, TPD_ERROR, TPD_ERROR_PASSWORD))
     {
       g_set_error (error, TPD_ERROR, TPD_ERROR_PASSWORD,
-                   "No password: %s; give it with --password-file or --password-fd, or with password-file=, "
-                   "credential= or password-fd= in the keyring file",
+                   spec->uri
+                       ? "No PIN: %s; give it with pin-file=, credential= or password-fd= in the keyring file"
+                       : "No password: %s; give it with --password-file or --password-fd, or with password-file=, "
+                         "credential= or password-fd= in the keyring file",
                    failed->message);
       return NULL;
     }
@@ -206,8 +212,7 @@ password_from_prompt (const TpdKeySpec *spec, GError **error)
   if (!g_utf8_validate ((const char *) typed->data, (gssize) typed->len, NULL))
     {
       g_set_error (error, TPD_ERROR, TPD_ERROR_PASSWORD,
-                   "The password typed for %s is not UTF-8 text; use a terminal that is set to UTF-8",
-                   spec_target (spec));
+                   "The password typed for %s is not UTF-8 text; use a terminal that is set to UTF-8", plain);
       return NULL;
     }
   return g_steal_pointer (&typed);

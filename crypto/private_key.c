@@ -4,9 +4,11 @@
  *
  * Whatever file a key comes from, its numbers meet here and pass the same
  * checks. The numbers live in OpenSSL's secure heap while they are checked;
- * the key that OpenSSL makes of them is OpenSSL's own, and immutable. It is
- * shared by all threads: what is per call is the EVP_PKEY_CTX, and OpenSSL
- * guards the blinding of the key by its own lock.
+ * the key that OpenSSL makes of them is OpenSSL's own, and immutable; most of
+ * it is in ordinary memory, which the key agent therefore locks as a whole
+ * (crypto/secret.c says why it is not done otherwise). It is shared by all
+ * threads: what is per call is the EVP_PKEY_CTX, and OpenSSL guards the
+ * blinding of the key by its own lock.
  */
 #include "crypto/private_key.h"
 

@@ -11,10 +11,25 @@
  * Neither kind is wiped on fork: the key agent is a fork that goes on using
  * what it inherits. Locks are not inherited, hence tpd_secret_init() again in
  * the child locks the heap anew.
+ *
+ * The secure heap does not hold all of a private key. EVP_PKEY_fromdata() of
+ * OpenSSL 3.0 makes ordinary numbers of its parameters, and the Montgomery
+ * contexts of the primes are copies in the ordinary heap in every version.
+ * Doing the RSA arithmetic here, on numbers in the secure heap, would need the
+ * same contexts, and would give up OpenSSL's blinding and its conversions in
+ * constant time, whose lack can be measured from far away; a swapped page
+ * needs the disk. So the arithmetic stays OpenSSL's, and the process that
+ * holds keys locks more than the secure heap: all its memory where it may, or
+ * else its malloc heap, which is made to be the only one and large enough
+ * before it is locked. It runs nothing but the agent, is undumpable, and dies
+ * with the mount.
  */
 #include "crypto/secret.h"
 
 #include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -29,6 +44,11 @@
 /* In a sanitized build: LeakSanitizer does not look into the secure heap by
  * itself, although OpenSSL's random generator hangs on a pointer there. */
 void __lsan_register_root_region (const void *begin, size_t size) __attribute__ ((weak));
+
+/* What serving requests adds to the malloc heap: for each thread of OpenSSL's
+ * some tens of kilobytes. Together with the secure heap it must fit the limit
+ * that Debian gives every user, 8 MiB. */
+#define MALLOC_RESERVE (2 * 1024 * 1024)
 
 /* Smallest block of the secure heap: a content key of 32 bytes. */
 #define MIN_BLOCK 32
@@ -86,6 +106,66 @@ tpd_process_harden (void)
 
   if (prctl (PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || setrlimit (RLIMIT_CORE, &no_core) != 0)
     tpd_warning ("this process cannot be kept from being dumped: %s", g_strerror (errno));
+}
+
+/* A sanitizer's malloc is not libc's, and its shadow memory is not to be
+ * locked. */
+static gboolean
+is_sanitized (void)
+{
+  return __lsan_register_root_region != NULL;
+}
+
+static gboolean
+lock_all (void)
+{
+  const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+
+  /* Pages to come are locked only without a limit: with one, memory would run
+   * out when it is reached. */
+  if (setrlimit (RLIMIT_MEMLOCK, &unlimited) == 0 && mlockall (MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0)
+    return TRUE;
+  return mlockall (MCL_CURRENT | MCL_ONFAULT) == 0;
+}
+
+static gboolean
+lock_malloc_heap (void)
+{
+  FILE *maps = fopen ("/proc/self/maps", "re");
+  char line[512];
+  gboolean locked = FALSE;
+
+  while (maps != NULL && fgets (line, sizeof line, maps) != NULL)
+    {
+      gulong start, end;
+      if (strstr (line, "[heap]") != NULL && sscanf (line, "%lx-%lx", &start, &end) == 2)
+        {
+          locked = mlock ((const void *) start, end - start) == 0;
+          (void) madvise ((void *) start, end - start, MADV_DONTDUMP);
+        }
+    }
+  if (maps != NULL)
+    fclose (maps);
+  return locked;
+}
+
+void
+tpd_process_lock (void)
+{
+  gpointer reserve;
+
+  if (is_sanitized ())
+    return;
+  /* One heap, that of brk(), which is never given back and grows first by
+   * what is needed later: what is added after the lock is not locked. */
+  mallopt (M_ARENA_MAX, 1);
+  mallopt (M_MMAP_THRESHOLD, 2 * MALLOC_RESERVE);
+  mallopt (M_TRIM_THRESHOLD, G_MAXINT);
+  reserve = malloc (MALLOC_RESERVE);
+  tpd_wipe (reserve, reserve != NULL ? MALLOC_RESERVE : 0);
+  free (reserve);
+  if (!lock_all () && !lock_malloc_heap ())
+    warn_not_locked ();
 }
 
 static gsize

@@ -17,6 +17,14 @@ void tpd_secret_init (gsize size);
 /* Makes this process undumpable: no core file, no ptrace by the same user. */
 void tpd_process_harden (void);
 
+/*
+ * Locks what this process has in memory, not only its secret memory: for the
+ * process that holds private keys, which OpenSSL copies elsewhere. Best
+ * effort; warns once when nothing could be locked. Call when the keys are
+ * loaded, before threads exist.
+ */
+void tpd_process_lock (void);
+
 /* Never NULL for len > 0; zero filled. */
 gpointer tpd_secret_alloc (gsize len);
 /* Wipes and frees; NULL is allowed. */

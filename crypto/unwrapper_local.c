@@ -4,31 +4,43 @@
 #include "crypto/agent_private.h"
 #include "crypto/enablingbits.h"
 #include "crypto/keyfile.h"
+#include "crypto/token_key.h"
 
 typedef struct {
   TpdUnwrapper base;
   GPtrArray *keys;
 } LocalUnwrapper;
 
-void
-tpd_loaded_keys_unwrap (GPtrArray *keys, const TpdUnwrapRequest *request, TpdUnwrapReply *reply)
+int
+tpd_loaded_keys_find (GPtrArray *keys, const TpdFingerprint *fingerprint)
 {
   for (guint i = 0; i < keys->len; i++)
     {
-      TpdLoadedKey *loaded = g_ptr_array_index (keys, i);
-      if (loaded->key && tpd_fingerprint_equal (&tpd_private_key_public (loaded->key)->fingerprint, &request->key))
-        {
-          tpd_enabling_bits_unwrap (loaded->key, request, reply);
-          return;
-        }
+      const TpdPublicKey *held = tpd_loaded_key_held (g_ptr_array_index (keys, i));
+      if (held && tpd_fingerprint_equal (&held->fingerprint, fingerprint))
+        return (int) i;
     }
-  *reply = (TpdUnwrapReply){ .status = TPD_UNWRAP_UNAVAILABLE };
+  return -1;
+}
+
+void
+tpd_loaded_key_unwrap (const TpdLoadedKey *loaded, const TpdUnwrapRequest *request, TpdUnwrapReply *reply,
+                       GError **error)
+{
+  if (loaded->key)
+    tpd_enabling_bits_unwrap (loaded->key, request, reply);
+  else
+    tpd_enabling_bits_unwrap_with (tpd_token_key_operation (loaded->token), request, reply, error);
 }
 
 static void
 local_unwrap (TpdUnwrapper *self, const TpdUnwrapRequest *request, TpdUnwrapReply *reply)
 {
-  tpd_loaded_keys_unwrap (((LocalUnwrapper *) self)->keys, request, reply);
+  GPtrArray *keys = ((LocalUnwrapper *) self)->keys;
+  int index = tpd_loaded_keys_find (keys, &request->key);
+
+  if (index >= 0)
+    tpd_loaded_key_unwrap (g_ptr_array_index (keys, index), request, reply, NULL);
 }
 
 static void

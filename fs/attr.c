@@ -90,7 +90,8 @@ tpd_attr_is_known (TpdNode *node, const struct stat *st)
 }
 
 int
-tpd_attr_publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, struct stat *st, struct stat *attr)
+tpd_attr_publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, struct stat *st, struct stat *attr,
+                  gboolean *unsized, TpdWait *wait)
 {
   TpdStamp stamp, published;
   TpdFacts facts;
@@ -103,9 +104,14 @@ tpd_attr_publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, struct 
   tpd_node_get_published (node, &published, &facts);
   if (!facts.known || !tpd_stamp_same_content (&published, &stamp) || tpd_look_again (&facts, st))
     {
-      int errnum = tpd_look (fs, dirfd, name, st, &facts);
+      int errnum = tpd_look (fs, dirfd, name, st, &facts, wait);
 
-      if (errnum != 0)
+      if (errnum == TPD_WAIT && unsized != NULL)
+        {
+          facts.known = FALSE;
+          *unsized = TRUE;
+        }
+      else if (errnum != 0)
         return errnum;
       tpd_stamp_from_stat (&stamp, st);
     }
@@ -138,7 +144,7 @@ publish_open (TpdFs *fs, TpdNode *node, struct stat *attr)
 }
 
 int
-tpd_attr_get (TpdFs *fs, TpdNode *node, struct stat *attr)
+tpd_attr_get (TpdFs *fs, TpdNode *node, struct stat *attr, TpdWait *wait)
 {
   int errnum = ESTALE;
 
@@ -156,15 +162,23 @@ tpd_attr_get (TpdFs *fs, TpdNode *node, struct stat *attr)
       else
         errnum = tpd_dirs_get_parent (fs->dirs, node, &dir, &name);
       if (errnum == 0)
-        errnum = tpd_attr_publish (fs, node, dir->fd, name != NULL ? name : ".", &st, attr);
+        errnum = tpd_attr_publish (fs, node, dir->fd, name != NULL ? name : ".", &st, attr, NULL, wait);
     }
   return errnum == ESTALE ? publish_open (fs, node, attr) : errnum;
 }
 
+/* What an entry may be made of. */
+typedef enum {
+  OF_KNOWN, /* what is known */
+  OF_LOOK,  /* a look into the file, if that tells the size */
+  OF_ANY,   /* a look, and no size if need be */
+} Means;
+
 static int
-make_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st, gboolean only_known,
+make_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st, Means means,
             struct fuse_entry_param *entry)
 {
+  gboolean unsized = FALSE;
   TpdStamp stamp;
   TpdNode *node;
   int errnum;
@@ -174,27 +188,28 @@ make_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct st
     return ENOENT;
   tpd_stamp_from_stat (&stamp, st);
   node = tpd_inodes_intern (fs->inodes, parent, source, &stamp);
-  if (only_known && !tpd_attr_is_known (node, st))
+  if (means == OF_KNOWN && !tpd_attr_is_known (node, st))
     errnum = EAGAIN;
   else
-    errnum = tpd_attr_publish (fs, node, dirfd, source, st, &entry->attr);
+    errnum = tpd_attr_publish (fs, node, dirfd, source, st, &entry->attr, means == OF_ANY ? &unsized : NULL, NULL);
   if (errnum == 0)
     {
       tpd_inodes_remember (node);
       entry->ino = node->id;
-      entry->attr_timeout = entry->entry_timeout = fs->timeout;
+      entry->entry_timeout = fs->timeout;
+      entry->attr_timeout = unsized ? 0 : fs->timeout;
     }
   tpd_node_unref (fs->inodes, node);
   return errnum;
 }
 
-int
-tpd_attr_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st,
-                struct fuse_entry_param *entry)
+static int
+make_entry_anew (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st, Means means,
+                 struct fuse_entry_param *entry)
 {
   for (guint tries = 0;; tries++)
     {
-      int errnum = make_entry (fs, parent, dirfd, source, st, FALSE, entry);
+      int errnum = make_entry (fs, parent, dirfd, source, st, means, entry);
 
       if (errnum != ESTALE || tries >= RACE_TRIES)
         return errnum;
@@ -204,10 +219,17 @@ tpd_attr_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struc
 }
 
 int
-tpd_attr_entry_if_known (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st,
-                         struct fuse_entry_param *entry)
+tpd_attr_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st,
+                struct fuse_entry_param *entry)
 {
-  return make_entry (fs, parent, dirfd, source, st, TRUE, entry);
+  return make_entry_anew (fs, parent, dirfd, source, st, OF_ANY, entry);
+}
+
+int
+tpd_attr_entry_sized (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st, gboolean known,
+                      struct fuse_entry_param *entry)
+{
+  return make_entry_anew (fs, parent, dirfd, source, st, known ? OF_KNOWN : OF_LOOK, entry);
 }
 
 char *

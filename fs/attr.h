@@ -9,9 +9,12 @@
 /*
  * Makes the attributes of `node` from `*st`, the lstat of `name` in `dirfd`,
  * looking into the file when its content is not known yet, and records them
- * as published. 0 or errno; ESTALE: the name leads elsewhere by now.
+ * as published. What takes decoding gives TPD_WAIT, or, unless `unsized` is
+ * NULL, sets that: the size is then the source's. 0 or errno; ESTALE: the name
+ * leads elsewhere by now.
  */
-int tpd_attr_publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, struct stat *st, struct stat *attr);
+int tpd_attr_publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, struct stat *st, struct stat *attr,
+                      gboolean *unsized, TpdWait *wait);
 
 /* Whether tpd_attr_publish() would not have to look into the file. */
 gboolean tpd_attr_is_known (TpdNode *node, const struct stat *st);
@@ -20,18 +23,25 @@ gboolean tpd_attr_is_known (TpdNode *node, const struct stat *st);
  * GETATTR: as above by the way that `node` was last seen; a file that is open
  * and unlinked answers through its handle.
  */
-int tpd_attr_get (TpdFs *fs, TpdNode *node, struct stat *attr);
+int tpd_attr_get (TpdFs *fs, TpdNode *node, struct stat *attr, TpdWait *wait);
 
 /*
- * The entry `source` (its name in the source directory `dirfd`, lstat `*st`)
- * of `parent`: node and attributes. On success the kernel's count of the node
- * has gone up by one. 0 or errno.
+ * LOOKUP: the entry `source` (its name in the source directory `dirfd`, lstat
+ * `*st`) of `parent`: node and attributes. On success the kernel's count of the
+ * node has gone up by one. 0 or errno.
+ *
+ * The kernel may hold a lock of the directory while it waits (libfuse does not
+ * pass FUSE_CAP_PARALLEL_DIROPS on before 3.17), so this never takes decoding: a
+ * size that only decoding tells is left open. The kernel is told that such
+ * attributes are out of date already, so that it asks again before it uses
+ * them; OPEN sees to it that it has.
  */
 int tpd_attr_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st,
                     struct fuse_entry_param *entry);
-/* Likewise, but only if that needs no look into the file; else EAGAIN. */
-int tpd_attr_entry_if_known (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st,
-                             struct fuse_entry_param *entry);
+/* READDIRPLUS: likewise, but TPD_WAIT for what takes decoding; with `known`,
+ * EAGAIN also for what takes a look into the file. */
+int tpd_attr_entry_sized (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st, gboolean known,
+                          struct fuse_entry_param *entry);
 
 /*
  * Finds what `name` in the directory `parent` (open as `dirfd`) stands for: a

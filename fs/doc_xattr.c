@@ -154,7 +154,8 @@ tpd_doc_xattrs_get (TpdFs *fs, TpdNode *node, int *errnum)
     g_hash_table_insert (all, g_strdup (name), g_strdup (value));
 
   /* What the mount knows of the file by now. */
-  put (all, "verdict", tpd_verdict_word ((TpdVerdict) facts.verdict));
+  if (!tpd_facts_is_left (fs, &facts))
+    put (all, "verdict", tpd_verdict_word ((TpdVerdict) facts.verdict));
   if (facts.cipher != 0)
     {
       put (all, "cipher", tpd_cipher_word_name (facts.cipher));

@@ -19,6 +19,7 @@ static const char *const count_words[TPD_N_COUNTS] = {
   [TPD_COUNT_LOOKUPS] = "lookups",
   [TPD_COUNT_STATS] = "stats",
   [TPD_COUNT_PROBES] = "probes",
+  [TPD_COUNT_DECODES] = "decodes",
   [TPD_COUNT_LISTINGS] = "listings",
   [TPD_COUNT_OPENS_PLAIN] = "opens_plain",
   [TPD_COUNT_OPENS_PROTECTED] = "opens_protected",
@@ -46,6 +47,16 @@ tpd_fs_counters (TpdFs *fs)
     g_string_append_printf (line, " %s=%" G_GUINT64_FORMAT, count_words[i],
                             __atomic_load_n (&fs->counts[i], __ATOMIC_RELAXED));
   return g_string_free (line, FALSE);
+}
+
+TpdOpenOptions
+tpd_fs_open_options (const TpdFs *fs)
+{
+  return (TpdOpenOptions){
+    .iv = (TpdIvChoice) fs->options->iv,
+    .mail = (TpdMailForm) fs->options->mail,
+    .nested = fs->options->nested,
+  };
 }
 
 /* An eighth of what is allowed at most: open files need descriptors too. */
@@ -121,6 +132,7 @@ tpd_fs_new (const TpdFsOptions *options, int root_fd, char *source, char *mountp
   fs->devices = tpd_devices_new (root_fd);
   fs->report = tpd_report_new ();
   fs->xattrs = tpd_doc_xattrs_new ();
+  fs->decoder = tpd_decoder_new (tpd_fs_options_decoders (options), options->decode_budget, tpd_look_decode, fs);
   if (options->names == TPD_NAMES_PLAIN)
     fs->views = tpd_views_new (&options->name_rules, tpd_look_for_name, fs, (gint64) (fs->timeout * G_USEC_PER_SEC));
   if (!decide_acls (fs, error))
@@ -131,6 +143,7 @@ tpd_fs_new (const TpdFsOptions *options, int root_fd, char *source, char *mountp
 void
 tpd_fs_free (TpdFs *fs)
 {
+  g_clear_pointer (&fs->decoder, tpd_decoder_free);
   g_clear_pointer (&fs->views, tpd_views_free);
   g_clear_pointer (&fs->xattrs, tpd_doc_xattrs_free);
   g_clear_pointer (&fs->report, tpd_report_free);

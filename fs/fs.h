@@ -11,6 +11,7 @@
 
 #include "crypto/keys.h"
 #include "crypto/unwrapper.h"
+#include "fs/decode.h"
 #include "fs/devices.h"
 #include "fs/dirfd.h"
 #include "fs/doc_xattr.h"
@@ -24,6 +25,7 @@ typedef enum {
   TPD_COUNT_LOOKUPS,
   TPD_COUNT_STATS,
   TPD_COUNT_PROBES,
+  TPD_COUNT_DECODES,
   TPD_COUNT_LISTINGS,
   TPD_COUNT_OPENS_PLAIN,
   TPD_COUNT_OPENS_PROTECTED,
@@ -57,6 +59,7 @@ typedef struct _TpdFs {
   TpdReport *report;
   TpdNotifier *notifier; /* NULL until the session exists */
   TpdDocXattrs *xattrs;
+  TpdDecoder *decoder;
 
   TpdKeyring *keyring;     /* NULL: no keys */
   TpdUnwrapper *unwrapper; /* remembers what it unwrapped */
@@ -82,6 +85,9 @@ tpd_fs_of (fuse_req_t req)
 {
   return fuse_req_userdata (req);
 }
+
+/* How documents are opened. */
+TpdOpenOptions tpd_fs_open_options (const TpdFs *fs);
 
 /* "lookups", ...: the word in status and log. */
 const char *tpd_count_word (TpdCount count);

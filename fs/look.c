@@ -55,9 +55,22 @@ tpd_facts_decrypts (const TpdFacts *facts)
 }
 
 gboolean
+tpd_facts_is_left (const TpdFs *fs, const TpdFacts *facts)
+{
+  return fs->options->mail == TPD_MAIL_SOURCE && tpd_kind_is_mail ((TpdKind) facts->kind);
+}
+
+gboolean
+tpd_facts_decodes (const TpdFs *fs, const TpdFacts *facts)
+{
+  return fs->options->nested > 0 || facts->kind == TPD_KIND_PDF || tpd_kind_is_mail ((TpdKind) facts->kind);
+}
+
+gboolean
 tpd_facts_passes (const TpdFs *fs, const TpdFacts *facts)
 {
-  if (facts->verdict == TPD_VERDICT_NOT_PROTECTED || facts->verdict == TPD_VERDICT_OFFLINE)
+  if (facts->verdict == TPD_VERDICT_NOT_PROTECTED || facts->verdict == TPD_VERDICT_OFFLINE
+      || tpd_facts_is_left (fs, facts))
     return TRUE;
   return fs->options->unreadable == TPD_UNREADABLE_RAW && facts->known && !tpd_facts_decrypts (facts);
 }
@@ -98,68 +111,185 @@ key_is_held (TpdFs *fs, TpdSource *source, const TpdProbe *probe, GError **error
   return license != NULL && tpd_license_match_key (license, fs->keyring, error) != NULL;
 }
 
+/* Whether the verdict and the size can be had without opening it. With
+ * unreadable=raw the name and the content depend on the verdict, so it has to
+ * be final. */
+static gboolean
+may_stay_closed (const TpdFs *fs, const TpdProbe *probe, const TpdOpenOptions *options)
+{
+  return tpd_probe_size_class (probe, options) == TPD_SIZE_EXACT && fs->options->unreadable == TPD_UNREADABLE_DENY;
+}
+
 /*
  * Whether it opens, and how large it then is. The size in clear is published
  * when the key is held; without it, or when only opening can tell, the
- * document is opened here. With unreadable=raw the name and the content
- * depend on the verdict, so it has to be final.
+ * document is opened here, and given as `*document` if that is asked for.
  */
 static void
-judge (TpdFs *fs, TpdSource *source, const TpdProbe *probe, const TpdStamp *stamp, TpdFacts *facts)
+judge (TpdFs *fs, TpdSource *source, const TpdProbe *probe, const TpdStamp *stamp, gboolean closed, TpdBudget *budget,
+       TpdFacts *facts, TpdDocument **document, GError **error)
 {
-  g_autoptr (GError) error = NULL;
+  const TpdOpenOptions options = tpd_fs_open_options (fs);
+  g_autoptr (TpdDocument) opened = NULL;
+  g_autoptr (GError) why = NULL;
 
-  if (probe->size_class == TPD_SIZE_EXACT && fs->options->unreadable == TPD_UNREADABLE_DENY)
+  if (closed && key_is_held (fs, source, probe, &why))
     {
-      if (key_is_held (fs, source, probe, &error))
-        {
-          facts->verdict = TPD_VERDICT_KEY_HELD;
-          facts->size = probe->plain_size;
-          return;
-        }
+      facts->verdict = TPD_VERDICT_KEY_HELD;
+      facts->size = probe->plain_size;
+      return;
     }
-  else
+  if (!closed)
+    opened = tpd_document_open (source, probe, fs->keyring, fs->unwrapper, &options, budget, &why);
+  if (opened != NULL && opened->memory_size > fs->options->decode_budget)
     {
-      const TpdOpenOptions options = { .iv = (TpdIvChoice) fs->options->iv };
-      g_autoptr (TpdDocument) document =
-          tpd_document_open (source, probe, fs->keyring, fs->unwrapper, &options, NULL, &error);
-
-      if (document != NULL)
-        {
-          tpd_facts_opened (facts, document);
-          return;
-        }
+      g_set_error (&why, TPD_ERROR, TPD_ERROR_TOO_LARGE,
+                   "it needs %" G_GUINT64_FORMAT " bytes of memory, and decode_budget allows %" G_GUINT64_FORMAT,
+                   opened->memory_size, fs->options->decode_budget);
+      g_clear_pointer (&opened, tpd_document_unref);
     }
-  tpd_facts_fail (facts, stamp, error);
+  if (opened == NULL)
+    {
+      tpd_facts_fail (facts, stamp, why);
+      if (error != NULL)
+        *error = g_steal_pointer (&why);
+      return;
+    }
+  tpd_facts_opened (facts, opened);
+  if (document != NULL)
+    *document = g_steal_pointer (&opened);
 }
 
-/* `judged` FALSE leaves the verdict of the probe: kind and extension are all
- * that is wanted. */
+/* The facts that the probe alone tells. */
 static void
-look_at_source (TpdFs *fs, TpdSource *source, const struct stat *st, gboolean judged, TpdFacts *facts, char **extension)
+facts_from_probe (const TpdProbe *probe, const TpdStamp *stamp, TpdFacts *facts)
 {
-  g_autoptr (TpdProbe) probe = tpd_probe (source, NULL);
-  TpdStamp stamp;
-
-  tpd_fs_count (fs, TPD_COUNT_PROBES, 1);
-  tpd_stamp_from_stat (&stamp, st);
-  *facts = (TpdFacts){ .size = stamp.size, .known = TRUE, .kind = (guint8) probe->kind };
-  facts->verdict = (guint8) probe->verdict;
-  if (extension != NULL)
-    *extension = g_strdup (probe->extension);
+  *facts = (TpdFacts){
+    .size = stamp->size,
+    .known = TRUE,
+    .kind = (guint8) probe->kind,
+    .verdict = (guint8) probe->verdict,
+  };
   if (probe->verdict == TPD_VERDICT_IO_ERROR)
     {
       facts->known = FALSE;
       facts->io_errno = (guint8) (probe->io_errno > 0 && probe->io_errno <= G_MAXUINT8 ? probe->io_errno : EIO);
     }
-  else if (probe->verdict == TPD_VERDICT_OK && judged)
-    judge (fs, source, probe, &stamp, facts);
+}
+
+static TpdProbe *
+probe_source (TpdFs *fs, TpdSource *source, const TpdStamp *stamp, TpdFacts *facts)
+{
+  TpdProbe *probe = tpd_probe (source, NULL);
+
+  tpd_fs_count (fs, TPD_COUNT_PROBES, 1);
+  facts_from_probe (probe, stamp, facts);
+  return probe;
+}
+
+int
+tpd_look_at_source (TpdFs *fs, TpdSource *source, const struct stat *st, TpdFacts *facts, TpdWait *wait)
+{
+  const TpdOpenOptions options = tpd_fs_open_options (fs);
+  g_autoptr (TpdProbe) probe = NULL;
+  g_auto (TpdDecoded) decoded = { 0 };
+  TpdStamp stamp;
+  gboolean closed;
+
+  tpd_stamp_from_stat (&stamp, st);
+  if (tpd_decoder_find (fs->decoder, &stamp, TPD_DECODE_VERDICT, &decoded))
+    {
+      *facts = decoded.facts;
+      return 0;
+    }
+  probe = probe_source (fs, source, &stamp, facts);
+  if (probe->verdict != TPD_VERDICT_OK || tpd_facts_is_left (fs, facts))
+    return 0;
+  closed = may_stay_closed (fs, probe, &options);
+  if (tpd_probe_decodes (probe, &options))
+    return tpd_wait_for (wait, source, &stamp, closed ? TPD_DECODE_VERDICT : TPD_DECODE_SIZE);
+  judge (fs, source, probe, &stamp, closed, NULL, facts, NULL, NULL);
+  return 0;
+}
+
+gboolean
+tpd_look_is_plain (TpdFs *fs, TpdSource *source, const struct stat *st)
+{
+  g_autoptr (TpdProbe) probe = NULL;
+  TpdFacts facts;
+  TpdStamp stamp;
+
+  if (st->st_size == 0 || fs->options->probe == TPD_PROBE_NEVER)
+    return TRUE;
+  tpd_stamp_from_stat (&stamp, st);
+  probe = probe_source (fs, source, &stamp, &facts);
+  return probe->verdict == TPD_VERDICT_NOT_PROTECTED;
+}
+
+/* What decoding may cost: the steps of a mail hold about four copies of it. */
+static void
+limit_budget (const TpdFs *fs, const TpdSource *source, TpdBudget *budget)
+{
+  const guint64 limit = fs->options->decode_budget;
+  TpdBudget of_file;
+
+  tpd_budget_init_decode (&of_file, source->size);
+  budget->max_bytes = MIN (of_file.max_bytes, limit > G_MAXUINT64 / 4 ? G_MAXUINT64 : limit * 4);
+}
+
+/* The sentence for a probe that did not find a sound protected file. */
+static void
+probe_error (const TpdProbe *probe, GError **error)
+{
+  static const TpdError codes[TPD_N_VERDICTS] = {
+    [TPD_VERDICT_NOT_PROTECTED] = TPD_ERROR_STALE,     [TPD_VERDICT_DAMAGED] = TPD_ERROR_DAMAGED,
+    [TPD_VERDICT_UNSUPPORTED] = TPD_ERROR_UNSUPPORTED, [TPD_VERDICT_TOO_LARGE] = TPD_ERROR_TOO_LARGE,
+    [TPD_VERDICT_AMBIGUOUS] = TPD_ERROR_AMBIGUOUS,     [TPD_VERDICT_OFFLINE] = TPD_ERROR_OFFLINE,
+  };
+
+  if (probe->verdict == TPD_VERDICT_IO_ERROR)
+    tpd_error_set_errno (error, probe->io_errno > 0 ? probe->io_errno : EIO, "it cannot be read");
+  else
+    g_set_error_literal (error, TPD_ERROR, codes[probe->verdict],
+                         probe->message != NULL ? probe->message : "it is not sound");
 }
 
 void
-tpd_look_at_source (TpdFs *fs, TpdSource *source, const struct stat *st, TpdFacts *facts)
+tpd_look_open (TpdFs *fs, TpdSource *source, const TpdStamp *stamp, TpdDecodeWant want, TpdBudget *budget,
+               TpdDecoded *out)
 {
-  look_at_source (fs, source, st, TRUE, facts, NULL);
+  const TpdOpenOptions options = tpd_fs_open_options (fs);
+  g_autoptr (TpdProbe) probe = probe_source (fs, source, stamp, &out->facts);
+  gboolean closed = want == TPD_DECODE_VERDICT && may_stay_closed (fs, probe, &options);
+  /* Reading ends when it is cancelled. Documents that read from the source
+   * later on must not come by a budget that has gone then. */
+  gboolean whole = options.nested == 0 && tpd_probe_decodes (probe, &options);
+  g_autoptr (TpdSource) budgeted = tpd_source_new_budgeted (source, whole ? budget : NULL);
+
+  if (probe->verdict != TPD_VERDICT_OK)
+    probe_error (probe, &out->error);
+  else
+    judge (fs, budgeted, probe, stamp, closed, budget, &out->facts, &out->document, &out->error);
+}
+
+void
+tpd_look_decode (gpointer data, TpdSource *source, const TpdStamp *stamp, TpdDecodeWant want, TpdBudget *budget,
+                 TpdDecoded *out)
+{
+  TpdFs *fs = data;
+  TpdStamp after;
+
+  limit_budget (fs, source, budget);
+  if (want > TPD_DECODE_VERDICT)
+    tpd_fs_count (fs, TPD_COUNT_DECODES, 1);
+  tpd_look_open (fs, source, stamp, want, budget, out);
+  if (tpd_source_stamp (source, &after, NULL) && tpd_stamp_same_content (&after, stamp))
+    return;
+  /* Nothing of this is about any one version of the file. */
+  tpd_decoded_clear (out);
+  g_set_error_literal (&out->error, TPD_ERROR, TPD_ERROR_STALE, "the file was changed while it was decoded");
+  out->facts = (TpdFacts){ .size = stamp->size };
+  tpd_facts_fail (&out->facts, stamp, out->error);
 }
 
 /* A file of a hierarchical store that lies on tape: reading would recall it. */
@@ -180,13 +310,15 @@ tpd_look_again (const TpdFacts *facts, const struct stat *st)
   return facts->verdict == TPD_VERDICT_OFFLINE && st->st_blocks != 0;
 }
 
+/* Opens what is worth a look. 0 and `*source`, or NULL and facts that do
+ * without; or ESTALE. */
 static int
-look (TpdFs *fs, int dirfd, const char *name, struct stat *st, gboolean judged, TpdFacts *facts, char **extension)
+open_source (TpdFs *fs, int dirfd, const char *name, struct stat *st, TpdFacts *facts, TpdSource **source)
 {
-  g_autoptr (TpdSource) source = NULL;
   struct stat opened;
   int fd;
 
+  *source = NULL;
   *facts = (TpdFacts){
     .size = (guint64) st->st_size,
     .known = TRUE,
@@ -217,32 +349,56 @@ look (TpdFs *fs, int dirfd, const char *name, struct stat *st, gboolean judged, 
     }
   *st = opened;
   facts->size = (guint64) st->st_size;
-  source = tpd_source_new_fd (fd, NULL);
-  if (source == NULL)
+  *source = tpd_source_new_fd (fd, NULL);
+  if (*source == NULL)
     {
       facts->verdict = TPD_VERDICT_IO_ERROR;
       facts->io_errno = EIO;
       facts->known = FALSE;
-      return 0;
     }
-  look_at_source (fs, source, st, judged, facts, extension);
   return 0;
 }
 
 int
-tpd_look (TpdFs *fs, int dirfd, const char *name, struct stat *st, TpdFacts *facts)
+tpd_look (TpdFs *fs, int dirfd, const char *name, struct stat *st, TpdFacts *facts, TpdWait *wait)
 {
-  return look (fs, dirfd, name, st, TRUE, facts, NULL);
+  g_autoptr (TpdSource) source = NULL;
+  int errnum = open_source (fs, dirfd, name, st, facts, &source);
+
+  if (errnum == 0 && source != NULL)
+    errnum = tpd_look_at_source (fs, source, st, facts, wait);
+  return errnum;
+}
+
+/* With unreadable=raw: whether the file is one of those that open. Decoding
+ * each mail of a folder would take too long; its key has to do. */
+static gboolean
+opens (TpdFs *fs, TpdSource *source, const TpdProbe *probe, const TpdStamp *stamp, TpdFacts *facts)
+{
+  const TpdOpenOptions options = tpd_fs_open_options (fs);
+
+  if (probe->verdict != TPD_VERDICT_OK)
+    return FALSE;
+  if (tpd_probe_decodes (probe, &options))
+    return key_is_held (fs, source, probe, NULL);
+  judge (fs, source, probe, stamp, FALSE, NULL, facts, NULL, NULL);
+  return tpd_facts_decrypts (facts);
 }
 
 gboolean
 tpd_look_for_name (gpointer data, int dirfd, const char *name, struct stat *st, char **extension)
 {
   TpdFs *fs = data;
-  gboolean raw = fs->options->unreadable == TPD_UNREADABLE_RAW;
+  g_autoptr (TpdSource) source = NULL;
+  g_autoptr (TpdProbe) probe = NULL;
   TpdFacts facts;
+  TpdStamp stamp;
 
-  if (look (fs, dirfd, name, st, raw, &facts, extension) != 0 || facts.kind != TPD_KIND_PFILE)
+  if (open_source (fs, dirfd, name, st, &facts, &source) != 0 || source == NULL)
     return FALSE;
-  return !raw || tpd_facts_decrypts (&facts);
+  tpd_stamp_from_stat (&stamp, st);
+  probe = probe_source (fs, source, &stamp, &facts);
+  *extension = g_strdup (probe->extension);
+  return tpd_name_fits (name, probe->kind, &fs->options->name_rules)
+         && (fs->options->unreadable == TPD_UNREADABLE_DENY || opens (fs, source, probe, &stamp, &facts));
 }

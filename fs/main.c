@@ -133,6 +133,7 @@ serve (TpdFs *fs)
   fuse_loop_cfg_set_max_threads (loop, fs->options->threads);
   result = fuse_session_loop_mt (fs->session, loop);
   fuse_loop_cfg_destroy (loop);
+  tpd_decoder_stop (fs->decoder); /* answers what is parked */
   tpd_notifier_free (fs->notifier);
   tpd_signals_stop (signals);
   if (result != 0)
@@ -182,7 +183,8 @@ run (TpdFsOptions *options, TpdPlaces *places)
           return EXIT_MOUNT;
         }
     }
-  agent = tpd_agent_start (options->keys, options->threads, TPD_AGENT_DEFAULT, &keyring, &error);
+  agent = tpd_agent_start (options->keys, options->threads + tpd_fs_options_decoders (options), TPD_AGENT_DEFAULT,
+                           &keyring, &error);
   if (agent == NULL)
     return fail (EXIT_KEY, error);
   tpd_secret_init (SECRET_MEMORY);

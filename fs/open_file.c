@@ -41,10 +41,13 @@ static void
 file_unref (TpdFs *fs, TpdOpenFile *file)
 {
   TpdNode *node = file->node;
+  gboolean protected = file->document != NULL;
 
   if (!g_atomic_int_dec_and_test (&file->refs))
     return;
   file_free (file);
+  if (protected)
+    tpd_decoder_released (fs->decoder);
   tpd_node_unref (fs->inodes, node);
 }
 
@@ -159,61 +162,58 @@ publish_facts (TpdNode *node, const TpdStamp *stamp, const TpdFacts *facts)
     tpd_node_publish (node, &published, facts);
 }
 
-/* The sentence for a probe that did not find a sound protected file. */
-static void
-probe_error (const TpdProbe *probe, GError **error)
+/* The document, or why there is none. 0 or TPD_WAIT. */
+static int
+get_document (TpdFs *fs, TpdSource *source, const TpdStamp *stamp, const TpdFacts *published, TpdDecoded *decoded,
+              TpdWait *wait)
 {
-  static const TpdError codes[TPD_N_VERDICTS] = {
-    [TPD_VERDICT_DAMAGED] = TPD_ERROR_DAMAGED,     [TPD_VERDICT_UNSUPPORTED] = TPD_ERROR_UNSUPPORTED,
-    [TPD_VERDICT_TOO_LARGE] = TPD_ERROR_TOO_LARGE, [TPD_VERDICT_AMBIGUOUS] = TPD_ERROR_AMBIGUOUS,
-    [TPD_VERDICT_OFFLINE] = TPD_ERROR_OFFLINE,
-  };
+  if (!tpd_facts_decodes (fs, published))
+    tpd_look_open (fs, source, stamp, TPD_DECODE_DOCUMENT, NULL, decoded);
+  else if (!tpd_decoder_find (fs->decoder, stamp, TPD_DECODE_DOCUMENT, decoded))
+    return tpd_wait_for (wait, source, stamp, TPD_DECODE_DOCUMENT);
+  return 0;
+}
 
-  if (probe->verdict == TPD_VERDICT_IO_ERROR)
-    tpd_error_set_errno (error, probe->io_errno > 0 ? probe->io_errno : EIO, "it cannot be read");
-  else
-    g_set_error_literal (error, TPD_ERROR, codes[probe->verdict],
-                         probe->message != NULL ? probe->message : "it is not sound");
+/* Decoded documents that are in use leave no room for another. */
+static int
+refuse_crowded (TpdFs *fs, TpdNode *node, const TpdStamp *stamp, guint8 kind)
+{
+  const TpdFacts facts = { .kind = kind, .verdict = TPD_VERDICT_IO_ERROR, .io_errno = ENOMEM };
+
+  return refuse (fs, node, stamp, &facts,
+                 "too many decoded documents are open; close some, or mount with a larger decode_budget");
 }
 
 static int
 open_protected (TpdFs *fs, TpdNode *node, TpdSource *source, int fd, const TpdStamp *stamp, const TpdFacts *published,
-                TpdOpenFile **out, gboolean *keep_cache)
+                TpdOpenFile **out, gboolean *keep_cache, TpdWait *wait)
 {
-  const TpdOpenOptions options = { .iv = (TpdIvChoice) fs->options->iv };
-  g_autoptr (TpdDocument) document = NULL;
-  g_autoptr (TpdProbe) probe = NULL;
-  g_autoptr (GError) error = NULL;
-  TpdFacts facts = *published;
+  g_auto (TpdDecoded) decoded = { 0 };
+  TpdFacts *facts = &decoded.facts;
   TpdStamp after;
 
-  probe = tpd_probe (source, NULL);
-  tpd_fs_count (fs, TPD_COUNT_PROBES, 1);
-  if (probe->verdict == TPD_VERDICT_OK)
-    document = tpd_document_open (source, probe, fs->keyring, fs->unwrapper, &options, NULL, &error);
-  else if (probe->verdict != TPD_VERDICT_NOT_PROTECTED)
-    probe_error (probe, &error);
+  if (get_document (fs, source, stamp, published, &decoded, wait) == TPD_WAIT)
+    return TPD_WAIT;
   if (!tpd_source_stamp (source, &after, NULL) || !tpd_stamp_same_content (&after, stamp)
-      || (document == NULL && error == NULL))
+      || facts->verdict == TPD_VERDICT_NOT_PROTECTED || g_error_matches (decoded.error, TPD_ERROR, TPD_ERROR_STALE))
     return stale (fs, node);
 
-  if (document == NULL)
+  publish_facts (node, stamp, facts);
+  if (decoded.error != NULL)
     {
-      tpd_facts_fail (&facts, stamp, error);
-      publish_facts (node, stamp, &facts);
-      if (facts.size != published->size)
+      if (facts->size != published->size)
         tpd_notifier_attributes (fs->notifier, node->id);
-      if (tpd_facts_passes (fs, &facts))
+      if (tpd_facts_passes (fs, facts))
         return stale (fs, node);
-      return refuse (fs, node, stamp, &facts, error->message);
+      return refuse (fs, node, stamp, facts, decoded.error->message);
     }
-  tpd_facts_opened (&facts, document);
-  publish_facts (node, stamp, &facts);
   /* The kernel has been told another size: it must hear of this one first. */
-  if (facts.size != published->size)
+  if (facts->size != published->size)
     return stale (fs, node);
+  if (decoded.document == NULL)
+    return refuse_crowded (fs, node, stamp, facts->kind);
   tpd_fs_count (fs, TPD_COUNT_OPENS_PROTECTED, 1);
-  *out = enter (fs, node, source, fd, document, stamp, TRUE, keep_cache);
+  *out = enter (fs, node, source, fd, decoded.document, stamp, TRUE, keep_cache);
   return 0;
 }
 
@@ -227,18 +227,14 @@ open_protected (TpdFs *fs, TpdNode *node, TpdSource *source, int fd, const TpdSt
 static gboolean
 is_still_plain (TpdFs *fs, TpdNode *node, TpdSource *source, const struct stat *st)
 {
-  TpdFacts facts = { .known = TRUE, .verdict = TPD_VERDICT_NOT_PROTECTED };
-
-  if (st->st_size > 0 && fs->options->probe != TPD_PROBE_NEVER)
-    tpd_look_at_source (fs, source, st, &facts);
-  if (!facts.known || facts.verdict != TPD_VERDICT_NOT_PROTECTED)
+  if (!tpd_look_is_plain (fs, source, st))
     return FALSE;
   fuse_lowlevel_notify_inval_inode (fs->session, node->id, -1, 0);
   return TRUE;
 }
 
 int
-tpd_open_file (TpdFs *fs, TpdNode *node, TpdOpenFile **out, gboolean *keep_cache)
+tpd_open_file (TpdFs *fs, TpdNode *node, TpdOpenFile **out, gboolean *keep_cache, TpdWait *wait)
 {
   g_autoptr (TpdSource) source = NULL;
   TpdStamp stamp, published;
@@ -259,11 +255,14 @@ tpd_open_file (TpdFs *fs, TpdNode *node, TpdOpenFile **out, gboolean *keep_cache
 
   if (!facts.known && same)
     {
-      /* Could not be looked at when it was looked up. */
-      tpd_look_at_source (fs, source, &st, &facts);
+      /* Could not be looked at when it was looked up, or its size was left
+       * open. The kernel is to have that before anybody reads: it looks the
+       * path up anew. */
+      if (tpd_look_at_source (fs, source, &st, &facts, wait) == TPD_WAIT)
+        return TPD_WAIT;
       publish_facts (node, &stamp, &facts);
       if (facts.known && facts.size != stamp.size)
-        return stale (fs, node);
+        return ESTALE;
     }
   if (tpd_facts_passes (fs, &facts) && facts.known)
     {
@@ -291,7 +290,7 @@ tpd_open_file (TpdFs *fs, TpdNode *node, TpdOpenFile **out, gboolean *keep_cache
       tpd_fs_count (fs, TPD_COUNT_OPENS_PROTECTED, 1);
       return 0;
     }
-  return open_protected (fs, node, source, fd, &stamp, &facts, out, keep_cache);
+  return open_protected (fs, node, source, fd, &stamp, &facts, out, keep_cache, wait);
 }
 
 int

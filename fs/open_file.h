@@ -10,10 +10,10 @@
 /*
  * Opens `node` for reading. `*keep_cache`: the kernel's pages of it are those
  * of this version. 0, or the errno for the caller; ESTALE: it is not what the
- * kernel was told, look it up again. `*out` to be closed with
+ * kernel was told, look it up again; or TPD_WAIT. `*out` to be closed with
  * tpd_open_file_close().
  */
-int tpd_open_file (TpdFs *fs, TpdNode *node, TpdOpenFile **out, gboolean *keep_cache);
+int tpd_open_file (TpdFs *fs, TpdNode *node, TpdOpenFile **out, gboolean *keep_cache, TpdWait *wait);
 void tpd_open_file_close (TpdFs *fs, TpdOpenFile *file);
 /* Closes what is still open of `node` when the mount ends: TpdInodes each. */
 void tpd_open_file_close_all (TpdNode *node, gpointer data);

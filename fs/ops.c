@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "fs/attr.h"
+#include "fs/call.h"
 #include "fs/status.h"
 
 /* The same for libfuse 3.14, which has no fuse_set_feature_flag(). Asking for
@@ -137,27 +138,40 @@ op_forget_multi (fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
   fuse_reply_none (req);
 }
 
+static int
+run_getattr (TpdFs *fs, TpdCall *call)
+{
+  TpdNode *node = tpd_inodes_get (fs->inodes, call->ino);
+  int errnum = ESTALE;
+  struct stat attr;
+
+  if (node != NULL)
+    errnum = tpd_attr_get (fs, node, &attr, &call->wait);
+  tpd_node_unref (fs->inodes, node);
+  if (errnum == TPD_WAIT)
+    return TPD_WAIT;
+  if (errnum != 0)
+    fuse_reply_err (call->req, errnum);
+  else
+    fuse_reply_attr (call->req, &attr, fs->timeout);
+  return 0;
+}
+
 static void
 op_getattr (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
   TpdFs *fs = tpd_fs_of (req);
+  TpdCall call = { .req = req, .run = run_getattr, .ino = ino };
   struct stat attr;
-  TpdNode *node;
-  int errnum = 0;
 
   tpd_fs_count (fs, TPD_COUNT_STATS, 1);
   if (tpd_status_is (ino))
-    tpd_status_getattr (fs, ino, &attr);
-  else
     {
-      node = tpd_inodes_get (fs->inodes, ino);
-      errnum = node != NULL ? tpd_attr_get (fs, node, &attr) : ESTALE;
-      tpd_node_unref (fs->inodes, node);
+      tpd_status_getattr (fs, ino, &attr);
+      fuse_reply_attr (req, &attr, fs->timeout);
     }
-  if (errnum != 0)
-    fuse_reply_err (req, errnum);
   else
-    fuse_reply_attr (req, &attr, fs->timeout);
+    tpd_call_run (&call);
 }
 
 /* The kernel refuses all of these on a read-only mount by itself; a remount

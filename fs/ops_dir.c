@@ -11,7 +11,8 @@
  *
  * READDIRPLUS sends attributes along where they are known, or can be found
  * out within a few milliseconds for the whole reply; the rest goes out with
- * node id 0, which tells the kernel to ask when it needs them. A size that is
+ * node id 0, which tells the kernel to ask when it needs them; what takes
+ * decoding always does. A size that is
  * not certain is never sent, because the kernel would cut the file there.
  */
 #include "fs/ops.h"
@@ -231,10 +232,8 @@ fill_plus (TpdFs *fs, OpenDir *dir, Reply *reply, const char *source, struct fus
 
   if (fstatat (dir->fd, source, &st, AT_SYMLINK_NOFOLLOW) != 0)
     return errno != ENOENT;
-  if (g_get_monotonic_time () < reply->deadline)
-    errnum = tpd_attr_entry (fs, dir->node, dir->fd, source, &st, &full);
-  else
-    errnum = tpd_attr_entry_if_known (fs, dir->node, dir->fd, source, &st, &full);
+  errnum =
+      tpd_attr_entry_sized (fs, dir->node, dir->fd, source, &st, g_get_monotonic_time () >= reply->deadline, &full);
   if (errnum == 0)
     {
       guint64 id = full.ino;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "crypto/secret.h"
+#include "fs/call.h"
 #include "fs/open_file.h"
 #include "fs/status.h"
 
@@ -66,14 +67,37 @@ status_of (const struct fuse_file_info *fi)
   return (GBytes *) (guintptr) fi->fh;
 }
 
+static int
+run_open (TpdFs *fs, TpdCall *call)
+{
+  TpdNode *node = tpd_inodes_get (fs->inodes, call->ino);
+  TpdOpenFile *file = NULL;
+  gboolean keep_cache = FALSE;
+  int errnum = ESTALE;
+
+  if (node != NULL)
+    errnum = tpd_open_file (fs, node, &file, &keep_cache, &call->wait);
+  tpd_node_unref (fs->inodes, node);
+  if (errnum == TPD_WAIT)
+    return TPD_WAIT;
+  if (errnum != 0)
+    {
+      fuse_reply_err (call->req, errnum);
+      return 0;
+    }
+  call->fi.keep_cache = keep_cache && fs->options->cache != TPD_CACHE_NEVER;
+  call->fi.fh = (guintptr) file;
+  /* The caller was interrupted: there will be no RELEASE. */
+  if (fuse_reply_open (call->req, &call->fi) != 0)
+    tpd_open_file_close (fs, file);
+  return 0;
+}
+
 void
 tpd_op_open (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
   TpdFs *fs = tpd_fs_of (req);
-  TpdNode *node;
-  TpdOpenFile *file = NULL;
-  gboolean keep_cache = FALSE;
-  int errnum = ESTALE;
+  TpdCall call = { .req = req, .run = run_open, .ino = ino };
 
   if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0)
     {
@@ -91,22 +115,8 @@ tpd_op_open (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         g_bytes_unref (content);
       return;
     }
-  node = tpd_inodes_get (fs->inodes, ino);
-  if (node != NULL)
-    {
-      errnum = tpd_open_file (fs, node, &file, &keep_cache);
-      tpd_node_unref (fs->inodes, node);
-    }
-  if (errnum != 0)
-    {
-      fuse_reply_err (req, errnum);
-      return;
-    }
-  fi->keep_cache = keep_cache && fs->options->cache != TPD_CACHE_NEVER;
-  fi->fh = (guintptr) file;
-  /* The caller was interrupted: there will be no RELEASE. */
-  if (fuse_reply_open (req, fi) != 0)
-    tpd_open_file_close (fs, file);
+  call.fi = *fi;
+  tpd_call_run (&call);
 }
 
 static void

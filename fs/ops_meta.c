@@ -9,6 +9,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "fs/call.h"
+#include "fs/look.h"
 #include "fs/status.h"
 
 #define ACL_ACCESS "system.posix_acl_access"
@@ -204,36 +206,68 @@ reply_xattr (fuse_req_t req, GBytes *value, int errnum, size_t size)
     fuse_reply_buf (req, data, len);
 }
 
+/* The license of what has to be decoded costs time too. */
+static gboolean
+takes_long (TpdFs *fs, TpdNode *node)
+{
+  TpdStamp stamp;
+  TpdFacts facts;
+
+  if (node == NULL)
+    return FALSE;
+  tpd_node_get_published (node, &stamp, &facts);
+  return facts.verdict != TPD_VERDICT_NOT_PROTECTED && tpd_facts_decodes (fs, &facts);
+}
+
+static int
+run_getxattr (TpdFs *fs, TpdCall *call)
+{
+  TpdNode *node = tpd_status_is (call->ino) ? NULL : tpd_inodes_get (fs->inodes, call->ino);
+  g_autoptr (GBytes) value = NULL;
+  gboolean waits;
+  int errnum = ENODATA;
+
+  waits = !call->in_pool && g_str_has_prefix (call->name, TPD_XATTR_PREFIX) && takes_long (fs, node);
+  if (node != NULL && !waits)
+    value = get_xattr (fs, node, call->name, &errnum);
+  tpd_node_unref (fs->inodes, node);
+  if (waits)
+    return TPD_WAIT;
+  reply_xattr (call->req, value, errnum, call->size);
+  return 0;
+}
+
 void
 tpd_op_getxattr (fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
-  TpdFs *fs = tpd_fs_of (req);
-  TpdNode *node = tpd_status_is (ino) ? NULL : tpd_inodes_get (fs->inodes, ino);
-  g_autoptr (GBytes) value = NULL;
-  int errnum = ENODATA;
+  TpdCall call = { .req = req, .run = run_getxattr, .ino = ino, .name = (char *) name, .size = size };
 
-  if (node != NULL)
-    {
-      value = get_xattr (fs, node, name, &errnum);
-      tpd_node_unref (fs->inodes, node);
-    }
-  reply_xattr (req, value, errnum, size);
+  tpd_call_run (&call);
+}
+
+static int
+run_listxattr (TpdFs *fs, TpdCall *call)
+{
+  TpdNode *node = tpd_status_is (call->ino) ? NULL : tpd_inodes_get (fs->inodes, call->ino);
+  gboolean waits = !call->in_pool && takes_long (fs, node);
+  g_autoptr (GBytes) value = NULL;
+  int errnum = 0;
+
+  if (node == NULL)
+    value = g_bytes_new (NULL, 0);
+  else if (!waits)
+    value = list_xattrs (fs, node, &errnum);
+  tpd_node_unref (fs->inodes, node);
+  if (waits)
+    return TPD_WAIT;
+  reply_xattr (call->req, value, errnum, call->size);
+  return 0;
 }
 
 void
 tpd_op_listxattr (fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-  TpdFs *fs = tpd_fs_of (req);
-  TpdNode *node = tpd_status_is (ino) ? NULL : tpd_inodes_get (fs->inodes, ino);
-  g_autoptr (GBytes) value = NULL;
-  int errnum = 0;
+  TpdCall call = { .req = req, .run = run_listxattr, .ino = ino, .size = size };
 
-  if (node != NULL)
-    {
-      value = list_xattrs (fs, node, &errnum);
-      tpd_node_unref (fs->inodes, node);
-    }
-  else
-    value = g_bytes_new (NULL, 0);
-  reply_xattr (req, value, errnum, size);
+  tpd_call_run (&call);
 }

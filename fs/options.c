@@ -16,6 +16,7 @@
 #include "base/error.h"
 
 #define MAX_THREADS 64
+#define DEFAULT_DECODE_BUDGET (G_GUINT64_CONSTANT (256) << 20)
 
 typedef enum {
   FLAG,   /* gboolean at `offset` */
@@ -44,6 +45,9 @@ static const Word words[] = {
   { "allow_insecure_files", OTHER, 0, NULL, NULL, "accept key and password files that others can read" },
   { "names", CHOICE, AT (names), "WORD", "plain|source", "names shown: plain (default) or as in the source" },
   { "pext", OTHER, 0, "EXT:...", NULL, "more extensions with a leading p to look at (dwg for .pdwg), * for all" },
+  { "mail", CHOICE, AT (mail), "WORD", "native|eml|msg|source",
+    "protected mail: in its own format (default), as .eml, as .msg, or left protected" },
+  { "nested", OTHER, 0, "N", NULL, "layers of protection to remove below the first (default: 0)" },
   { "unreadable", CHOICE, AT (unreadable), "WORD", "deny|raw",
     "protected files that cannot be opened: refuse (default), or their ciphertext under the source name" },
   { "errors", CHOICE, AT (errors), "WORD", "verdict|eacces",
@@ -62,6 +66,7 @@ static const Word words[] = {
   { "gid", OTHER, 0, "GROUP", NULL, "show GROUP as the group of everything" },
   { "fmask", MASK, AT (fmask), "OCTAL", NULL, "show files with all permissions but these" },
   { "dmask", MASK, AT (dmask), "OCTAL", NULL, "show directories with all permissions but these" },
+  { "decode_budget", OTHER, 0, "BYTES", NULL, "memory for decoded mail and PDF, K, M or G (default: 256M)" },
   { "threads", UINT, AT (threads), "N", NULL, "worker threads (default: 2 for each processor, 2 to 16)" },
   { "foreground", FLAG, AT (foreground), NULL, NULL, "stay in the foreground, log to stderr (-f)" },
   { "debug", FLAG, AT (debug), NULL, NULL, "foreground, and trace every request (-d)" },
@@ -72,8 +77,7 @@ static const Word words[] = {
 
 /* Designed, and refused by name until they are there. */
 static const char *const later[] = {
-  "index", "audit",         "audit_log", "identities", "superusers", "mail",        "labels",
-  "spill", "decode_budget", "export",    "nested",     "setuid",     "passthrough",
+  "index", "audit", "audit_log", "identities", "superusers", "labels", "spill", "export", "setuid", "passthrough",
 };
 
 /* What mount(8), fstab(5) and systemd.mount(5) may add. A trailing = takes any value. */
@@ -203,6 +207,22 @@ parse_pext (TpdFsOptions *options, const char *value, GError **error)
 }
 
 static gboolean
+parse_bytes (const char *word, const char *value, guint64 *bytes, GError **error)
+{
+  static const char units[] = "KMG";
+  gsize len = strlen (value);
+  const char *unit = len > 1 ? strchr (units, g_ascii_toupper (value[len - 1])) : NULL;
+  guint shift = unit != NULL ? 10 * (guint) (unit - units + 1) : 0;
+  g_autofree char *digits = g_strndup (value, unit != NULL ? len - 1 : len);
+  guint64 number;
+
+  if (!g_ascii_string_to_unsigned (digits, 10, 1, G_MAXINT64 >> shift, &number, NULL))
+    return usage (error, "%s=%s: expected a number of bytes such as 512M", word, value);
+  *bytes = number << shift;
+  return TRUE;
+}
+
+static gboolean
 set_other (TpdFsOptions *options, const char *word, const char *value, GError **error)
 {
   guint number;
@@ -223,6 +243,13 @@ set_other (TpdFsOptions *options, const char *word, const char *value, GError **
     options->keys->allow_insecure_files = TRUE;
   else if (strcmp (word, "pext") == 0)
     return parse_pext (options, value, error);
+  else if (strcmp (word, "nested") == 0)
+    {
+      if (!parse_number (value, 10, TPD_MAX_NESTED, &options->nested))
+        return usage (error, "nested=%s: expected a number up to %d", value, TPD_MAX_NESTED);
+    }
+  else if (strcmp (word, "decode_budget") == 0)
+    return parse_bytes (word, value, &options->decode_budget, error);
   else if (strcmp (word, "uid") == 0)
     return parse_user (options, value, error);
   else if (strcmp (word, "gid") == 0)
@@ -465,17 +492,25 @@ tpd_fs_options_parse (int argc, char **argv, GError **error)
   options->pext = g_ptr_array_new_with_free_func (g_free);
   options->fmask = options->dmask = TPD_NO_MASK;
   options->threads = default_threads ();
+  options->decode_budget = DEFAULT_DECODE_BUDGET;
   if (!apply_all (options, argc, argv, error))
     return NULL;
   options->foreground = options->foreground || options->debug;
   g_ptr_array_add (options->pext, NULL);
   options->name_rules.words = (char **) options->pext->pdata;
+  options->name_rules.mail = (TpdMailForm) options->mail;
   if (!options->help && !options->version && options->mountpoint == NULL)
     {
       usage (error, "SOURCE and MOUNTPOINT are needed; see tpdfs --help");
       return NULL;
     }
   return g_steal_pointer (&options);
+}
+
+guint
+tpd_fs_options_decoders (const TpdFsOptions *options)
+{
+  return MAX (1, options->threads / 2);
 }
 
 void

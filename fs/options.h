@@ -30,9 +30,11 @@ typedef struct {
   TpdKeyConfig *keys;  /* of --key; keyring files are not loaded yet */
   GPtrArray *keyrings; /* of char *: --keyring */
 
-  int names, cache, probe, unreadable, errors, iv; /* the enums above, TpdIvChoice */
-  GPtrArray *pext;                                 /* of char *, NULL terminated once parsed */
-  TpdNameRules name_rules;                         /* points into `pext` */
+  int names, cache, probe, unreadable, errors, iv, mail; /* the enums above, TpdIvChoice, TpdMailForm */
+  GPtrArray *pext;                                       /* of char *, NULL terminated once parsed */
+  TpdNameRules name_rules;                               /* points into `pext` */
+  guint nested;
+  guint64 decode_budget; /* bytes */
 
   gboolean has_uid, has_gid;
   uid_t uid;
@@ -47,6 +49,9 @@ typedef struct {
 TpdFsOptions *tpd_fs_options_parse (int argc, char **argv, GError **error);
 void tpd_fs_options_free (TpdFsOptions *options);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdFsOptions, tpd_fs_options_free)
+
+/* How many threads decode documents: fewer than answer requests. */
+guint tpd_fs_options_decoders (const TpdFsOptions *options);
 
 /* The text of --help. (transfer full) */
 char *tpd_fs_options_help (void);

@@ -111,6 +111,22 @@ add_keys (TpdFs *fs, JsonBuilder *builder)
   json_builder_end_array (builder);
 }
 
+static void
+add_decoder (TpdFs *fs, JsonBuilder *builder)
+{
+  TpdDecoderState state;
+
+  tpd_decoder_get_state (fs->decoder, &state);
+  json_builder_set_member_name (builder, "decoder");
+  json_builder_begin_object (builder);
+  add_number (builder, "threads", state.threads);
+  add_number (builder, "budget", state.limit);
+  add_number (builder, "bytes", state.used);
+  add_number (builder, "documents", state.documents);
+  add_number (builder, "waiting", state.waiting);
+  json_builder_end_object (builder);
+}
+
 static char *
 status_json (TpdFs *fs)
 {
@@ -129,6 +145,7 @@ status_json (TpdFs *fs)
   add_number (builder, "agent_pid", (guint64) fs->agent_pid);
   add_number (builder, "threads", fs->options->threads);
   add_keys (fs, builder);
+  add_decoder (fs, builder);
   json_builder_set_member_name (builder, "counters");
   json_builder_begin_object (builder);
   add_number (builder, "inodes", tpd_inodes_count (fs->inodes));

@@ -44,6 +44,13 @@ to_utf16le (const char *text, gsize len, gboolean squeeze)
               continue;
             }
         }
+      /* Nearly all of a license is ASCII. */
+      if ((guchar) *p < 0x80)
+        {
+          wide.data[wide.len++] = (guint8) *p++;
+          wide.data[wide.len++] = 0;
+          continue;
+        }
       c = g_utf8_get_char (p);
       if (c >= 0x10000)
         {

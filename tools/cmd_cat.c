@@ -95,6 +95,8 @@ cat_file (const char *path, const TpdSession *session, const TpdOpenOptions *opt
   if (file == NULL)
     return FALSE;
   probe = tpd_probe (file, NULL);
+  if (options->mail == TPD_MAIL_SOURCE && tpd_kind_is_mail (probe->kind))
+    return copy_out (file, file, &stamp, block, error);
   switch (probe->verdict)
     {
     case TPD_VERDICT_OK:

@@ -60,49 +60,49 @@ collect_warnings (const TpdKeyInfo *key)
 /* --- JSON -------------------------------------------------------------- */
 
 static void
-add_templates (JsonBuilder *json, const GPtrArray *templates)
+add_templates (TpdJson *json, const GPtrArray *templates)
 {
-  json_builder_set_member_name (json, "templates");
-  json_builder_begin_array (json);
+  tpd_json_begin_array (json, "templates");
   for (guint i = 0; i < templates->len; i++)
     {
       const TpdTemplate *template = g_ptr_array_index (templates, i);
-      json_builder_begin_object (json);
+      tpd_json_begin_object (json, NULL);
       tpd_json_string (json, "guid", template->guid);
       tpd_json_string (json, "issued", template->issued);
       tpd_json_names (json, "names", template->names);
-      json_builder_end_object (json);
+      tpd_json_end_object (json);
     }
-  json_builder_end_array (json);
+  tpd_json_end_array (json);
 }
 
 static void
 print_json (const TpdKeyInfo *key, const GPtrArray *templates, const GPtrArray *warnings)
 {
-  g_autoptr (JsonBuilder) json = json_builder_new ();
+  g_auto (TpdJson) json = { 0 };
   g_autofree char *fingerprint = tpd_hex (key->public_key.fingerprint.bytes, TPD_SHA256_SIZE);
 
-  json_builder_begin_object (json);
-  tpd_json_uint (json, "schema", TPD_REPORT_SCHEMA);
-  tpd_json_string (json, "tool_version", TPDFS_VERSION);
-  tpd_json_string (json, "name", key->name);
-  tpd_json_string (json, "path", key->path);
-  tpd_json_string (json, "state", state_word (key));
-  tpd_json_string (json, "guid", key->guid);
-  tpd_json_uint (json, "bits", key->public_key.bits);
-  tpd_json_string (json, "fingerprint", fingerprint);
-  tpd_json_uint (json, "crypto_mode", crypto_mode (key));
-  tpd_json_string (json, "origin", key->origin);
-  tpd_json_uint_or_null (json, "kdf", key->kdf);
-  tpd_json_string (json, "licensor_name", key->licensor_name);
-  tpd_json_string (json, "tenant", key->tenant_id);
-  tpd_json_strings (json, "urls", key->urls != NULL ? key->urls : (char *[]){ NULL });
-  tpd_json_string (json, "csp_name", key->csp_name);
-  tpd_json_string (json, "key_container", key->key_container);
-  add_templates (json, templates);
-  tpd_json_string_array (json, "warnings", warnings);
-  json_builder_end_object (json);
-  tpd_json_print (json);
+  tpd_json_init (&json);
+  tpd_json_begin_object (&json, NULL);
+  tpd_json_uint (&json, "schema", TPD_REPORT_SCHEMA);
+  tpd_json_string (&json, "tool_version", TPDFS_VERSION);
+  tpd_json_string (&json, "name", key->name);
+  tpd_json_string (&json, "path", key->path);
+  tpd_json_string (&json, "state", state_word (key));
+  tpd_json_string (&json, "guid", key->guid);
+  tpd_json_uint (&json, "bits", key->public_key.bits);
+  tpd_json_string (&json, "fingerprint", fingerprint);
+  tpd_json_uint (&json, "crypto_mode", crypto_mode (key));
+  tpd_json_string (&json, "origin", key->origin);
+  tpd_json_uint_or_null (&json, "kdf", key->kdf);
+  tpd_json_string (&json, "licensor_name", key->licensor_name);
+  tpd_json_string (&json, "tenant", key->tenant_id);
+  tpd_json_strings (&json, "urls", key->urls != NULL ? key->urls : (char *[]){ NULL });
+  tpd_json_string (&json, "csp_name", key->csp_name);
+  tpd_json_string (&json, "key_container", key->key_container);
+  add_templates (&json, templates);
+  tpd_json_string_array (&json, "warnings", warnings);
+  tpd_json_end_object (&json);
+  tpd_json_print (&json);
 }
 
 /* --- Text -------------------------------------------------------------- */

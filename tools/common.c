@@ -16,6 +16,8 @@
 /* For the content keys in the cache; less than what anybody may lock. */
 #define SECRET_MEMORY (32 * 1024)
 #define UNWRAP_CACHE_ENTRIES 256
+#define LICENSE_CACHE_ENTRIES 256
+#define MAX_JOBS 256
 
 /* --- Options ---------------------------------------------------------- */
 
@@ -76,6 +78,60 @@ option_iv (const char *name, const char *value, gpointer data, GError **error)
   return TRUE;
 }
 
+static gboolean
+option_mail (const char *name, const char *value, gpointer data, GError **error)
+{
+  static const char *const forms[] = {
+    [TPD_MAIL_NATIVE] = "native",
+    [TPD_MAIL_EML] = "eml",
+    [TPD_MAIL_MSG] = "msg",
+    [TPD_MAIL_SOURCE] = "source",
+  };
+  TpdCommon *common = data;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (forms); i++)
+    if (strcmp (value, forms[i]) == 0)
+      {
+        common->open.mail = (TpdMailForm) i;
+        return TRUE;
+      }
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--mail is native, eml, msg or source, not '%s'",
+               value);
+  return FALSE;
+}
+
+static gboolean
+option_nested (const char *name, const char *value, gpointer data, GError **error)
+{
+  TpdCommon *common = data;
+  guint64 layers;
+
+  if (!g_ascii_string_to_unsigned (value, 10, 0, TPD_MAX_NESTED, &layers, NULL))
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--nested is a number up to %d, not '%s'",
+                   TPD_MAX_NESTED, value);
+      return FALSE;
+    }
+  common->open.nested = (guint) layers;
+  return TRUE;
+}
+
+static gboolean
+option_jobs (const char *name, const char *value, gpointer data, GError **error)
+{
+  TpdCommon *common = data;
+  guint64 jobs;
+
+  if (!g_ascii_string_to_unsigned (value, 10, 1, MAX_JOBS, &jobs, NULL))
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--jobs is a number from 1 to %d, not '%s'",
+                   MAX_JOBS, value);
+      return FALSE;
+    }
+  common->jobs = (guint) jobs;
+  return TRUE;
+}
+
 static void
 add_key_options (GOptionGroup *group, TpdCommon *common)
 {
@@ -111,6 +167,21 @@ add_open_options (GOptionGroup *group, TpdCommon *common)
   const GOptionEntry entries[] = {
     { "iv", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, option_iv,
       "Rule of CBC4K without padding: auto (default), index, offset", "RULE" },
+    { "mail", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, option_mail,
+      "Protected mail as native (default), eml, msg, or source: left protected", "FORM" },
+    { "nested", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, option_nested,
+      "Remove up to N layers of protection below the first (default: 0)", "N" },
+    { NULL },
+  };
+  g_option_group_add_entries (group, entries);
+}
+
+static void
+add_jobs_option (GOptionGroup *group, TpdCommon *common)
+{
+  const GOptionEntry entries[] = {
+    { "jobs", 'j', G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, option_jobs,
+      "Work on N files at a time (default: as many as there are processors)", "N" },
     { NULL },
   };
   g_option_group_add_entries (group, entries);
@@ -147,6 +218,8 @@ option_context_new (TpdCommon *common, TpdCommonFlags flags, const TpdCommandHel
     add_open_options (group, common);
   if (flags & TPD_COMMON_JSON)
     add_json_option (group, common);
+  if (flags & TPD_COMMON_JOBS)
+    add_jobs_option (group, common);
   add_always_options (group, common);
   return context;
 }
@@ -180,9 +253,14 @@ open_log (TpdCommon *common, GError **error)
 static gboolean
 check_files (const TpdCommon *common, TpdCommonFlags flags, GError **error)
 {
-  gboolean wanted = (flags & TPD_COMMON_FILES) != 0;
+  gboolean wanted = (flags & (TPD_COMMON_FILES | TPD_COMMON_DIR)) != 0;
   gboolean given = common->files != NULL && common->files[0] != NULL;
 
+  if ((flags & TPD_COMMON_DIR) != 0 && (!given || common->files[1] != NULL))
+    {
+      g_set_error (error, TPD_ERROR, TPD_ERROR_USAGE, "exactly one directory must be named");
+      return FALSE;
+    }
   if (wanted == given)
     return TRUE;
   if (wanted)
@@ -199,6 +277,7 @@ tpd_common_parse (TpdCommon *common, TpdCommonFlags flags, const TpdCommandHelp 
   g_autoptr (GOptionContext) context = NULL;
   g_autoptr (GError) error = NULL;
 
+  common->jobs = (flags & TPD_COMMON_JOBS) ? CLAMP (g_get_num_processors (), 1, MAX_JOBS) : 1;
   common->key_steps = g_array_new (FALSE, FALSE, sizeof (KeyStep));
   g_array_set_clear_func (common->key_steps, key_step_clear);
   g_set_prgname (argv[0]);
@@ -278,10 +357,11 @@ key_config (const TpdCommon *common, GError **error)
 /* --- Signals ---------------------------------------------------------- */
 
 static pid_t main_pid;
+static volatile sig_atomic_t deferred, interrupted;
 
 /*
- * The commands change nothing that must be undone, so a signal ends them on
- * the spot. The key agent inherits the handler across its fork and must die of
+ * Most commands change nothing that must be undone, so a signal ends them on
+ * the spot; the others wind up first. The key agent inherits the handler across its fork and must die of
  * the signal as it would without.
  */
 static void
@@ -293,6 +373,11 @@ on_signal (int signum)
     {
       signal (signum, SIG_DFL);
       raise (signum);
+      return;
+    }
+  if (deferred && !interrupted)
+    {
+      interrupted = 1;
       return;
     }
   if (write (STDERR_FILENO, text, sizeof text - 1) < 0)
@@ -317,6 +402,18 @@ install_signal_handlers (void)
     }
 }
 
+void
+tpd_interrupt_defer (void)
+{
+  deferred = 1;
+}
+
+gboolean
+tpd_interrupted (void)
+{
+  return interrupted != 0;
+}
+
 /* --- Session ---------------------------------------------------------- */
 
 gboolean
@@ -329,9 +426,8 @@ tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAgentFlags f
   tpd_process_harden ();
   install_signal_handlers ();
   config = key_config (common, &error);
-  /* The commands read one file after the other: one request in flight. */
   if (config != NULL)
-    agent = tpd_agent_start (config, 1, flags, &session->keyring, &error);
+    agent = tpd_agent_start (config, common->jobs, flags, &session->keyring, &error);
   if (agent == NULL)
     {
       tpd_error ("%s", error->message);
@@ -341,6 +437,7 @@ tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAgentFlags f
   /* After the fork: the agent sets up its own, and no keys need none. */
   if (config->specs->len > 0)
     tpd_secret_init (SECRET_MEMORY);
+  session->licenses = tpd_license_cache_new (LICENSE_CACHE_ENTRIES);
   session->unwrapper = tpd_unwrap_cache_new (agent, UNWRAP_CACHE_ENTRIES);
   return TRUE;
 }
@@ -348,6 +445,7 @@ tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAgentFlags f
 void
 tpd_session_clear (TpdSession *session)
 {
+  g_clear_pointer (&session->licenses, tpd_license_cache_free);
   g_clear_pointer (&session->unwrapper, tpd_unwrapper_unref);
   g_clear_pointer (&session->keyring, tpd_keyring_unref);
 }
@@ -363,6 +461,16 @@ tpd_output_failed (void)
   if (output_errno == 0 && (fflush (stdout) != 0 || ferror (stdout)))
     output_errno = errno;
   return output_errno != 0;
+}
+
+gboolean
+tpd_output_write (const char *data, gsize len)
+{
+  if (tpd_output_failed ())
+    return FALSE;
+  if (fwrite (data, 1, len, stdout) < len)
+    output_errno = errno;
+  return !tpd_output_failed ();
 }
 
 TpdExit

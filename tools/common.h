@@ -10,14 +10,17 @@
 #include "crypto/agent.h"
 #include "format/document.h"
 #include "tools/command.h"
+#include "tools/license_cache.h"
 
 /* Which of the common options a command takes; all take --quiet, --verbose,
  * --log and --help. */
 typedef enum {
-  TPD_COMMON_KEYS = 1 << 0, /* --key, --keyring, --password-file, --password-fd, --allow-insecure-files */
-  TPD_COMMON_JSON = 1 << 1, /* --json */
-  TPD_COMMON_OPEN = 1 << 2, /* --iv */
-  TPD_COMMON_FILES = 1 << 3 /* FILE arguments, at least one */
+  TPD_COMMON_KEYS = 1 << 0,  /* --key, --keyring, --password-file, --password-fd, --allow-insecure-files */
+  TPD_COMMON_JSON = 1 << 1,  /* --json */
+  TPD_COMMON_OPEN = 1 << 2,  /* --iv, --mail, --nested */
+  TPD_COMMON_FILES = 1 << 3, /* FILE arguments, at least one */
+  TPD_COMMON_DIR = 1 << 4,   /* exactly one DIR argument */
+  TPD_COMMON_JOBS = 1 << 5,  /* --jobs */
 } TpdCommonFlags;
 
 /* The common options as parsed; clear with tpd_common_clear(). */
@@ -28,6 +31,7 @@ typedef struct {
   gboolean quiet;
   gboolean verbose;
   gboolean help;
+  guint jobs; /* threads that work, at least 1 */
   char *log_file;
   TpdOpenOptions open;
   char **files; /* raw bytes, NULL terminated, may be NULL */
@@ -55,6 +59,7 @@ gboolean tpd_common_parse (TpdCommon *common, TpdCommonFlags flags, const TpdCom
 typedef struct {
   TpdKeyring *keyring;     /* public parts; empty when there are no keys */
   TpdUnwrapper *unwrapper; /* the key agent behind a cache */
+  TpdLicenseCache *licenses;
 } TpdSession;
 
 void tpd_session_clear (TpdSession *session);
@@ -62,10 +67,18 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TpdSession, tpd_session_clear)
 
 /*
  * Hardens this process, starts the key agent with the named keys, or those of
- * the default keyring, and installs the signal handlers. Call before any file
+ * the default keyring, with a lane for each job, and installs the signal
+ * handlers. Call before any file
  * argument is opened. FALSE: told on stderr, `*status` is the exit status.
  */
 gboolean tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAgentFlags flags, TpdExit *status);
+
+/*
+ * From now on SIGINT, SIGTERM and SIGHUP do not end the process but are told
+ * by tpd_interrupted(), so that work can be wound up; a second one ends it.
+ */
+void tpd_interrupt_defer (void);
+gboolean tpd_interrupted (void);
 
 /*
  * Flushes standard output. When it could not be written says so, but for a
@@ -73,5 +86,8 @@ gboolean tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAge
  * TPD_EXIT_FAILED.
  */
 TpdExit tpd_output_finish (TpdExit status);
+/* Writes to standard output, past what stdio holds back. FALSE when that has
+ * failed, now or before. */
+gboolean tpd_output_write (const char *data, gsize len);
 /* Whether standard output has failed, so that going on is in vain. */
 gboolean tpd_output_failed (void);

@@ -105,15 +105,16 @@ warn_only_name_is_protected (TpdFileFacts *facts, const char *base)
 }
 
 static void
-facts_from_probe (TpdFileFacts *facts)
+facts_from_probe (TpdFileFacts *facts, const TpdOpenOptions *options)
 {
+  const TpdNameRules rules = { .mail = options->mail };
   const TpdProbe *probe = facts->probe;
   g_autofree char *base = g_path_get_basename (facts->path);
 
   facts->kind = tpd_kind_word (probe->kind);
   facts->is_protected = probe->kind != TPD_KIND_PLAIN && probe->verdict != TPD_VERDICT_NOT_PROTECTED;
-  if (facts->is_protected && probe->kind == TPD_KIND_PFILE)
-    facts->plain_name = tpd_name_plain (base, probe->extension, NULL);
+  if (facts->is_protected && tpd_name_fits (base, probe->kind, &rules))
+    facts->plain_name = tpd_name_plain (base, probe->extension, &rules);
   else
     facts->plain_name = g_steal_pointer (&base);
   if (probe->version_major != 0)
@@ -124,7 +125,7 @@ facts_from_probe (TpdFileFacts *facts)
       facts->plain_size_known = TRUE;
       facts->plain_size = facts->source_size;
     }
-  else if (probe->verdict == TPD_VERDICT_OK && probe->size_class == TPD_SIZE_EXACT)
+  else if (probe->verdict == TPD_VERDICT_OK && tpd_probe_size_class (probe, options) == TPD_SIZE_EXACT)
     {
       facts->plain_size_known = TRUE;
       facts->plain_size = probe->plain_size;
@@ -136,18 +137,13 @@ facts_from_probe (TpdFileFacts *facts)
 /* --- License ----------------------------------------------------------- */
 
 static gboolean
-load_license (TpdFileFacts *facts)
+load_license (TpdFileFacts *facts, const TpdSession *session)
 {
   g_autoptr (GError) error = NULL;
-  gsize len;
-  const guint8 *data;
 
   facts->license_bytes = tpd_probe_read_license (facts->probe, facts->source, &error);
   if (facts->license_bytes != NULL)
-    {
-      data = g_bytes_get_data (facts->license_bytes, &len);
-      facts->license = tpd_license_parse (data, len, &error);
-    }
+    facts->license = tpd_license_cache_parse (session->licenses, facts->license_bytes, &error);
   if (facts->license == NULL)
     fail_error (facts, error);
   return facts->license != NULL;
@@ -183,18 +179,38 @@ facts_from_license (TpdFileFacts *facts)
 
 /* --- Content key and rights -------------------------------------------- */
 
-static gboolean
-unwrap (TpdFileFacts *facts, const TpdSession *session, TpdFileFactsFlags flags)
+static void
+find_key (TpdFileFacts *facts, const TpdSession *session)
 {
-  g_autoptr (GError) error = NULL;
-  const TpdKeyInfo *key;
-
-  key = tpd_keyring_find (session->keyring, &facts->license->server_key.fingerprint);
+  const TpdKeyInfo *key = tpd_keyring_find (session->keyring, &facts->license->server_key.fingerprint);
   if (key != NULL)
     {
       facts->key_held = key->state == TPD_KEY_HELD;
       facts->key_name = g_strdup (key->name);
     }
+}
+
+/* Whether nothing is to be gained by opening it now. A sign of a second key is
+ * worth a look: only the unwrapping can tell. */
+static gboolean
+may_stay_closed (const TpdFileFacts *facts, const TpdOpenOptions *options, TpdFileFactsFlags flags)
+{
+  return (flags & TPD_FILE_FACTS_LAZY) != 0 && facts->key_held
+         && tpd_probe_size_class (facts->probe, options) == TPD_SIZE_EXACT && !facts->license->double_key;
+}
+
+/* Mail that is to be left protected: the source is all there is to read. */
+static gboolean
+is_left (const TpdFileFacts *facts, const TpdOpenOptions *options)
+{
+  return options->mail == TPD_MAIL_SOURCE && tpd_kind_is_mail (facts->probe->kind);
+}
+
+static gboolean
+unwrap (TpdFileFacts *facts, const TpdSession *session, TpdFileFactsFlags flags)
+{
+  g_autoptr (GError) error = NULL;
+
   if (flags & TPD_FILE_FACTS_TRACE)
     facts->content_key = tpd_license_unwrap (facts->license, session->keyring, session->unwrapper, TPD_PURPOSE_TRACE,
                                              &facts->agent_trace, &error);
@@ -245,12 +261,15 @@ warn_expired (TpdFileFacts *facts)
 /* --- Document and hashes ----------------------------------------------- */
 
 static void
-open_document (TpdFileFacts *facts, const TpdOpenOptions *options)
+open_document (TpdFileFacts *facts, const TpdSession *session, const TpdOpenOptions *options)
 {
   g_autoptr (GError) error = NULL;
+  TpdOpenOptions inner = *options;
 
+  inner.keyring = session->keyring;
+  inner.unwrapper = session->unwrapper;
   facts->document =
-      tpd_document_new (facts->source, facts->probe, facts->license, facts->content_key, options, NULL, &error);
+      tpd_document_new (facts->source, facts->probe, facts->license, facts->content_key, &inner, NULL, &error);
   if (facts->document == NULL)
     {
       fail_error (facts, error);
@@ -327,48 +346,85 @@ hash_shown (TpdFileFacts *facts)
 static void
 open_protected (TpdFileFacts *facts, const TpdSession *session, const TpdOpenOptions *options, TpdFileFactsFlags flags)
 {
-  if (!load_license (facts))
+  if (!load_license (facts, session))
     return;
   facts_from_license (facts);
-  if (unwrap (facts, session, flags))
+  find_key (facts, session);
+  if (may_stay_closed (facts, options, flags))
+    facts->verdict = TPD_VERDICT_KEY_HELD;
+  else if (unwrap (facts, session, flags))
     {
       load_rights (facts);
-      open_document (facts, options);
+      if (!is_left (facts, options))
+        open_document (facts, session, options);
     }
   warn_expired (facts);
+}
+
+static TpdFileFacts *
+facts_new (const char *path)
+{
+  TpdFileFacts *facts = g_new0 (TpdFileFacts, 1);
+
+  facts->path = g_strdup (path);
+  facts->warnings = g_ptr_array_new_with_free_func (g_free);
+  return facts;
+}
+
+TpdFileFacts *
+tpd_file_facts_of_error (const char *path, const GError *error)
+{
+  TpdFileFacts *facts = facts_new (path);
+
+  fail_error (facts, error);
+  return facts;
+}
+
+TpdFileFacts *
+tpd_file_facts_gather_source (const char *path, TpdSource *source, const TpdStamp *stamp, TpdProbe *probe,
+                              const TpdSession *session, const TpdOpenOptions *options, TpdFileFactsFlags flags)
+{
+  TpdFileFacts *facts = facts_new (path);
+
+  facts->source = tpd_source_ref (source);
+  facts->stamp = *stamp;
+  facts->source_size = source->size;
+  facts->probe = probe;
+  facts_from_probe (facts, options);
+  if (probe->verdict == TPD_VERDICT_OK)
+    open_protected (facts, session, options, flags);
+  if (flags & TPD_FILE_FACTS_HASH)
+    load_hashes (facts);
+  return facts;
+}
+
+static TpdFileFacts *
+gather_mounted (const char *path, TpdMounted *mounted, TpdFileFactsFlags flags)
+{
+  TpdFileFacts *facts = facts_new (path);
+
+  facts->mounted = mounted;
+  facts_from_mount (facts);
+  if ((flags & TPD_FILE_FACTS_HASH) && verdict_opens (facts->verdict))
+    hash_shown (facts);
+  return facts;
 }
 
 TpdFileFacts *
 tpd_file_facts_gather (const char *path, const TpdSession *session, const TpdOpenOptions *options,
                        TpdFileFactsFlags flags)
 {
-  TpdFileFacts *facts = g_new0 (TpdFileFacts, 1);
   g_autoptr (GError) error = NULL;
+  g_autoptr (TpdSource) source = NULL;
+  TpdMounted *mounted = tpd_mounted_read (path);
+  TpdStamp stamp;
 
-  facts->path = g_strdup (path);
-  facts->warnings = g_ptr_array_new_with_free_func (g_free);
-  facts->mounted = tpd_mounted_read (path);
-  if (facts->mounted != NULL)
-    {
-      facts_from_mount (facts);
-      if ((flags & TPD_FILE_FACTS_HASH) && verdict_opens (facts->verdict))
-        hash_shown (facts);
-      return facts;
-    }
-  facts->source = tpd_input_open (path, &facts->stamp, &error);
-  if (facts->source == NULL)
-    {
-      fail_error (facts, error);
-      return facts;
-    }
-  facts->source_size = facts->source->size;
-  facts->probe = tpd_probe (facts->source, NULL);
-  facts_from_probe (facts);
-  if (facts->probe->verdict == TPD_VERDICT_OK)
-    open_protected (facts, session, options, flags);
-  if (flags & TPD_FILE_FACTS_HASH)
-    load_hashes (facts);
-  return facts;
+  if (mounted != NULL)
+    return gather_mounted (path, mounted, flags);
+  source = tpd_input_open (path, &stamp, &error);
+  if (source == NULL)
+    return tpd_file_facts_of_error (path, error);
+  return tpd_file_facts_gather_source (path, source, &stamp, tpd_probe (source, NULL), session, options, flags);
 }
 
 void

@@ -18,6 +18,7 @@ typedef enum {
   TPD_FILE_FACTS_DEFAULT = 0,
   TPD_FILE_FACTS_HASH = 1 << 0,  /* SHA-256 of source and plaintext: reads it all */
   TPD_FILE_FACTS_TRACE = 1 << 1, /* ask the key agent for every step */
+  TPD_FILE_FACTS_LAZY = 1 << 2,  /* leave a document closed (verdict key-held) whose size is in clear */
 } TpdFileFactsFlags;
 
 typedef struct {
@@ -73,5 +74,14 @@ typedef struct {
  */
 TpdFileFacts *tpd_file_facts_gather (const char *path, const TpdSession *session, const TpdOpenOptions *options,
                                      TpdFileFactsFlags flags);
+/*
+ * The same of an open file that does not lie on a mount: takes over `probe`,
+ * a reference of `source` and the name that `path` ends with.
+ */
+TpdFileFacts *tpd_file_facts_gather_source (const char *path, TpdSource *source, const TpdStamp *stamp, TpdProbe *probe,
+                                            const TpdSession *session, const TpdOpenOptions *options,
+                                            TpdFileFactsFlags flags);
+/* The facts of a file that could not be opened. */
+TpdFileFacts *tpd_file_facts_of_error (const char *path, const GError *error);
 void tpd_file_facts_free (TpdFileFacts *facts);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdFileFacts, tpd_file_facts_free)

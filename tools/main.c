@@ -17,6 +17,7 @@
 static const TpdCommand commands[] = {
   { "cat", "write the plaintext of files to standard output", tpd_cmd_cat },
   { "keys", "tell what the loaded keys are", tpd_cmd_keys },
+  { "scan", "find out what every file of a tree is, and keep that in an index", tpd_cmd_scan },
   { "show", "tell what files are, by whom they are protected and who may read them", tpd_cmd_show },
 };
 
@@ -156,7 +157,9 @@ int
 main (int argc, char **argv)
 {
   fill_standard_descriptors ();
+  /* What cannot be written is told where it was to be written. */
   signal (SIGPIPE, SIG_IGN);
+  signal (SIGXFSZ, SIG_IGN);
   tpd_log_init ("tpd", TPD_LOG_INFO);
   if (argc < 2)
     {

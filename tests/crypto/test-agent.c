@@ -501,13 +501,13 @@ test_lets_go (void)
     }
   g_assert_cmpstr (cwd, ==, "/");
   /* It closes the control socket just after it has told us to go on. */
-  for (guint i = 0; i < 500 && found.sockets != N_LANES; i++)
+  for (guint i = 0; i < 500 && found.sockets != N_LANES + 1; i++)
     {
       g_usleep (10 * 1000);
       g_assert_true (list_descriptors (fd_path, &found));
     }
   g_assert_cmpuint (found.nulls, ==, 3);
-  g_assert_cmpuint (found.sockets, ==, N_LANES);
+  g_assert_cmpuint (found.sockets, ==, N_LANES + 1); /* and that for reports */
   g_assert_cmpuint (found.others, ==, 0);
 }
 
@@ -636,6 +636,43 @@ test_wire_control (void)
     }
 }
 
+static void
+test_wire_report (void)
+{
+  const gsize n = 3, size = TPD_WIRE_STATS_SIZE (n);
+  g_autofree TpdAgentStats *stats = g_malloc0 (sizeof *stats + n * sizeof stats->keys[0]);
+  guint8 message[TPD_WIRE_LINE_MAX + 1];
+  TpdLogLevel level;
+
+  stats->unknown_key = 0x1122334455667788;
+  stats->n_keys = (guint) n;
+  stats->keys[2] = (TpdAgentCount){ 1, 2, 3, G_MAXUINT64 };
+  tpd_wire_stats_write (stats, message);
+  g_autofree TpdAgentStats *back = tpd_wire_stats_read (message, size);
+  g_assert_nonnull (back);
+  g_assert_cmpmem (back, sizeof *back + n * sizeof back->keys[0], stats, sizeof *stats + n * sizeof stats->keys[0]);
+  for (gsize cut = 0; cut <= size + 1; cut++)
+    {
+      g_autofree TpdAgentStats *part = tpd_wire_stats_read (message, cut);
+      /* Fewer keys are a message, too. */
+      g_assert_true ((part != NULL) == (cut >= 16 && (cut - 16) % 32 == 0));
+    }
+  message[0] = 1;
+  g_assert_null (tpd_wire_stats_read (message, size));
+
+  gsize len = tpd_wire_line_write (TPD_LOG_WARNING, "words", message);
+  g_autofree char *line = tpd_wire_line_read (message, len, &level);
+  g_assert_cmpstr (line, ==, "words");
+  g_assert_cmpint (level, ==, TPD_LOG_WARNING);
+  g_assert_null (tpd_wire_stats_read (message, len));
+  g_assert_null (tpd_wire_line_read (message, 1, &level));
+  message[1] = 9;
+  g_assert_null (tpd_wire_line_read (message, len, &level));
+  g_autofree char *text = g_strnfill (5000, 'x');
+  g_assert_cmpuint (tpd_wire_line_write (TPD_LOG_ERROR, text, message), ==, TPD_WIRE_LINE_MAX);
+  g_assert_null (tpd_wire_line_read (message, TPD_WIRE_LINE_MAX + 1, &level));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -660,6 +697,7 @@ main (int argc, char **argv)
   g_test_add_func ("/agent-wire/request", test_wire_request);
   g_test_add_func ("/agent-wire/reply", test_wire_reply);
   g_test_add_func ("/agent-wire/control", test_wire_control);
+  g_test_add_func ("/agent-wire/report", test_wire_report);
   int status = g_test_run ();
   g_ptr_array_unref (samples);
   return status;

@@ -206,11 +206,11 @@ test_errors (void)
       g_assert_nonnull (strstr (error->message, cases[i].words[1]));
     }
 
-  g_autoptr (TpdKeyConfig) token = config_from_text ("[hsm]\nuri=pkcs11:object=slc\n");
+  g_autoptr (TpdKeyConfig) token = config_from_text ("[hsm]\nuri=pkcs11:object=slc\nmodule=/tmp/own.so\n");
   g_autoptr (GError) error = NULL;
   g_assert_null (tpd_keys_load (token, &error));
-  g_assert_error (error, TPD_ERROR, TPD_ERROR_KEY_UNUSABLE);
-  g_assert_nonnull (strstr (error->message, "PKCS#11 keys are not supported by this version"));
+  g_assert_error (error, TPD_ERROR, TPD_ERROR_USAGE);
+  g_assert_nonnull (strstr (error->message, "hsm: The PKCS#11 module /tmp/own.so is in none of the directories"));
 }
 
 /* A key file that others can read, without leave to use it. */

@@ -65,10 +65,15 @@ test_keyring_words (Fixture *f, gconstpointer data)
                     "credential=tpd.pass\n"
                     "[contoso-hsm]\n"
                     "uri=pkcs11:token=rms;object=slc\n"
-                    "pin-file=pin\n");
+                    "pin-file=pin\n"
+                    "[fabrikam-hsm]\n"
+                    "password-file=keyless.txt\n"
+                    "licensor=keyless.xml\n"
+                    "module=/usr/lib/pkcs11/x.so\n"
+                    "uri=pkcs11:id=%01?pin-source=/etc/pin\n");
   g_assert_true (tpd_key_config_load (config, f->path, &error));
   g_assert_no_error (error);
-  g_assert_cmpuint (config->specs->len, ==, 5);
+  g_assert_cmpuint (config->specs->len, ==, 6);
   g_assert_true (config->given);
 
   const TpdKeySpec *spec = spec_at (config, 0);
@@ -97,7 +102,15 @@ test_keyring_words (Fixture *f, gconstpointer data)
   spec = spec_at (config, 4);
   g_assert_cmpstr (spec->uri, ==, "pkcs11:token=rms;object=slc");
   g_assert_null (spec->file);
+  g_assert_null (spec->module);
   g_assert_cmpint (spec->password_kind, ==, TPD_PASSWORD_FILE);
+
+  g_autofree char *keyless_password = g_build_filename (f->folder, "keyless.txt", NULL);
+  spec = spec_at (config, 5);
+  g_assert_cmpstr (spec->module, ==, "/usr/lib/pkcs11/x.so");
+  g_assert_cmpstr (spec->licensor_password_file, ==, keyless_password);
+  g_assert_cmpint (spec->password_kind, ==, TPD_PASSWORD_FILE);
+  g_assert_cmpstr (spec->password_source, ==, "/etc/pin");
 }
 
 /* Each is refused as usage, in a message with these words. */
@@ -119,6 +132,10 @@ static const struct {
   { "[a]\nfile=x\npin-file=y\n", { "[a]", "pin-file", "password-file" } },
   { "[a]\nuri=pkcs11:object=k\npassword-file=y\n", { "[a]", "password-file", "pin-file" } },
   { "[a]\nuri=file:x\n", { "[a]", "uri", "pkcs11:" } },
+  { "[a]\nuri=pkcs11:object=k?pin-value=1\n", { "[a]", "uri", "holds a PIN" } },
+  { "[a]\nuri=pkcs11:colour=blue\n", { "[a]", "uri", "colour=, which is not known" } },
+  { "[a]\nuri=pkcs11:?pin-source=/p\npin-file=q\n", { "[a]", "pin-file", "second source" } },
+  { "[a]\nfile=x\nmodule=/usr/lib/pkcs11/x.so\n", { "[a]", "module", "goes with" } },
   { "[a]\nfile=x\n[b]\nfile=y\n[a]\nfile=z\n", { "[a]", "line 5", "twice" } },
   { "[a]\nfile=x\nfile = y\n", { "[a]", "\"file\"", "twice" } },
   { "[a]\nfile=x   # the old one\n", { "[a]", "file", "comment" } },

@@ -7,7 +7,7 @@ import unittest
 
 import tool
 
-COMMANDS = ("cat", "keys", "show")
+COMMANDS = ("cat", "keys", "scan", "show")
 
 
 class Usage(unittest.TestCase):

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by the files of index/: connections, errors, the tables. */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "index/index.h"
+
+struct _TpdIndex {
+  char *path; /* absolute */
+  char *real_root;
+  char *source_id;
+  gint64 source;    /* its row */
+  gboolean network; /* on a file system without shared memory: no WAL */
+};
+
+/* Says what SQLite found wrong, with the remedy. */
+void tpd_index_set_sqlite_error (GError **error, sqlite3 *db, int code, const char *path);
+
+/* A connection for one thread, with limits and time-outs set. */
+sqlite3 *tpd_index_connect (const char *path, gboolean network, GError **error);
+
+/* NULL with error. */
+sqlite3_stmt *tpd_index_prepare (sqlite3 *db, const char *path, const char *sql, GError **error);
+gboolean tpd_index_run (sqlite3 *db, const char *path, const char *sql, GError **error);
+/* Runs a prepared statement that gives no row, and resets it. */
+gboolean tpd_index_step_done (sqlite3 *db, const char *path, sqlite3_stmt *statement, GError **error);
+
+/* Makes the tables in an empty database; checks the marks of any other
+ * (TPD_ERROR_DAMAGED: foreign, or of another version). */
+gboolean tpd_index_prepare_schema (sqlite3 *db, const char *path, gboolean network, GError **error);
+
+/* --- Where it lies (place.c) ------------------------------------------ */
+
+/* The absolute path for `path` (NULL: default), made sure not to lie beneath
+ * `root_fd`, and the folder made if it is the default. (transfer full) */
+char *tpd_index_place (const char *path, const char *source_id, int root_fd, gboolean *network, GError **error);
+/* Makes the file 0600, or checks the one that is there. */
+gboolean tpd_index_secure_file (const char *path, GError **error);
+/* Renames the database and its log. */
+gboolean tpd_index_rename_bad (const char *path, const char *why, GError **error);
+
+/* --- Batches, seen by the writer -------------------------------------- */
+
+typedef enum { TPD_INDEX_PUT, TPD_INDEX_REMOVE } TpdIndexOperation;
+
+typedef struct {
+  TpdIndexOperation operation;
+  TpdIndexRow row; /* REMOVE: name only */
+  const TpdIndexDocument *document;
+  guint64 link;
+} TpdIndexItem;
+
+struct _TpdIndexBatch {
+  char *dir;
+  gint64 id;
+  GArray *items;         /* of TpdIndexItem */
+  GStringChunk *strings; /* what they point to */
+  GPtrArray *documents;  /* of TpdIndexDocument, likewise */
+  gboolean has_error;    /* `error` is to be stored */
+  char *error;
+  gsize bytes; /* roughly, for the bound of the queue */
+};
+
+/* --- Visited directories ---------------------------------------------- */
+
+/* Ids of directories are small and dense: a bit for each. */
+struct _TpdIndexVisited {
+  GByteArray *bits;
+};
+
+void tpd_index_visited_add (TpdIndexVisited *visited, gint64 id);
+gboolean tpd_index_visited_has (const TpdIndexVisited *visited, gint64 id);

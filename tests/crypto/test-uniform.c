@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * However ENABLINGBITS are wrong, they cost the same work before they are
+ * refused. The work is counted, not timed: the linker puts counters before the
+ * functions that cost time (--wrap).
+ */
+#include <openssl/evp.h>
+
+#include "crypto/padding.h"
+#include "recipe.h"
+
+/* The work of one unwrap. */
+static struct {
+  guint rsa, pkcs1, oaep_sha1, oaep_sha256, aes;
+} work;
+
+gboolean __real_tpd_private_key_raw (TpdPrivateKey *key, const guint8 *in, gsize len, guint8 *out);
+gboolean __wrap_tpd_private_key_raw (TpdPrivateKey *key, const guint8 *in, gsize len, guint8 *out);
+gboolean __real_tpd_unpad_pkcs1 (const guint8 *em, gsize em_len, guint8 *out, gsize *out_len);
+gboolean __wrap_tpd_unpad_pkcs1 (const guint8 *em, gsize em_len, guint8 *out, gsize *out_len);
+gboolean __real_tpd_unpad_oaep (const guint8 *em, gsize em_len, gboolean sha256, guint8 *out, gsize *out_len);
+gboolean __wrap_tpd_unpad_oaep (const guint8 *em, gsize em_len, gboolean sha256, guint8 *out, gsize *out_len);
+int __real_EVP_DecryptUpdate (EVP_CIPHER_CTX *context, guint8 *out, int *out_len, const guint8 *in, int len);
+int __wrap_EVP_DecryptUpdate (EVP_CIPHER_CTX *context, guint8 *out, int *out_len, const guint8 *in, int len);
+
+gboolean
+__wrap_tpd_private_key_raw (TpdPrivateKey *key, const guint8 *in, gsize len, guint8 *out)
+{
+  gboolean ok = __real_tpd_private_key_raw (key, in, len, out);
+  /* One that OpenSSL rejects at the door is no work. */
+  work.rsa += ok;
+  return ok;
+}
+
+gboolean
+__wrap_tpd_unpad_pkcs1 (const guint8 *em, gsize em_len, guint8 *out, gsize *out_len)
+{
+  work.pkcs1++;
+  return __real_tpd_unpad_pkcs1 (em, em_len, out, out_len);
+}
+
+gboolean
+__wrap_tpd_unpad_oaep (const guint8 *em, gsize em_len, gboolean sha256, guint8 *out, gsize *out_len)
+{
+  if (sha256)
+    work.oaep_sha256++;
+  else
+    work.oaep_sha1++;
+  return __real_tpd_unpad_oaep (em, em_len, sha256, out, out_len);
+}
+
+int
+__wrap_EVP_DecryptUpdate (EVP_CIPHER_CTX *context, guint8 *out, int *out_len, const guint8 *in, int len)
+{
+  work.aes++;
+  return __real_EVP_DecryptUpdate (context, out, out_len, in, len);
+}
+
+static TpdUnwrapStatus
+unwrap_bytes (const guint8 *sealed, gsize len, TpdSealType type)
+{
+  const TpdUnwrapRequest request = { .sealed = sealed, .sealed_len = len, .type = type, .principals = "" };
+  g_auto (TpdUnwrapReply) reply;
+
+  memset (&work, 0, sizeof work);
+  tpd_enabling_bits_unwrap (own_key, &request, &reply);
+  return reply.status;
+}
+
+static TpdUnwrapStatus
+unwrap (const Recipe *r)
+{
+  guint8 sealed[128 + 4096 + 32];
+  return unwrap_bytes (sealed, seal (r, sealed), r->type);
+}
+
+/* Ways to be wrong, from the outermost to the innermost. */
+typedef enum {
+  WRONG_PADDING,
+  WRONG_PADDING_OTHER,
+  SESSION_HEADER_SHORT,
+  SESSION_HEADER_SIZE,
+  ENABLING_VERSION,
+  ENABLING_SIZE,
+  ENABLING_RESERVED,
+  CONTENT_HEADER_SIZE,
+  CONTENT_KEY_SIZE,
+  N_WAYS,
+} Way;
+
+static Recipe
+wrong (guint8 version, TpdSealType type, Way way)
+{
+  Recipe r = recipe (version);
+
+  r.type = type;
+  switch (way)
+    {
+    case WRONG_PADDING:
+      r.padding = RSA_NO_PADDING;
+      memset (r.message, 0x11, 128);
+      r.message_len = 128;
+      break;
+    case WRONG_PADDING_OTHER:
+      r.padding = version == 1 ? RSA_PKCS1_OAEP_PADDING : RSA_PKCS1_PADDING;
+      break;
+    case SESSION_HEADER_SHORT:
+      r.message_len = 5;
+      break;
+    case SESSION_HEADER_SIZE:
+      r.message[0] ^= 1;
+      break;
+    case ENABLING_VERSION:
+      r.body[0] = 3;
+      break;
+    case ENABLING_SIZE:
+      r.body[5] = 0x70;
+      break;
+    case ENABLING_RESERVED:
+      r.body[8] = 1;
+      break;
+    case CONTENT_HEADER_SIZE:
+      r.body[16] ^= 1;
+      break;
+    case CONTENT_KEY_SIZE:
+      put_body (&r, version, 8, NULL);
+      break;
+    case N_WAYS:
+      g_assert_not_reached ();
+    }
+  return r;
+}
+
+static void
+test_refusals (void)
+{
+  static const struct {
+    guint8 version;
+    TpdSealType type;
+    guint rsa, pkcs1, oaep_sha1, oaep_sha256, aes;
+  } cases[] = {
+    { 1, TPD_SEAL_V1, 2, 2, 0, 0, 2 },
+    { 2, TPD_SEAL_V2, 2, 0, 2, 2, 2 },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    for (Way way = 0; way < N_WAYS; way++)
+      {
+        const Recipe r = wrong (cases[i].version, cases[i].type, way);
+        g_test_message ("version %u, way %d", cases[i].version, way);
+        g_assert_cmpint (unwrap (&r), ==, TPD_UNWRAP_REFUSED);
+        g_assert_cmpuint (work.rsa, ==, cases[i].rsa);
+        g_assert_cmpuint (work.pkcs1, ==, cases[i].pkcs1);
+        g_assert_cmpuint (work.oaep_sha1, ==, cases[i].oaep_sha1);
+        g_assert_cmpuint (work.oaep_sha256, ==, cases[i].oaep_sha256);
+        g_assert_cmpuint (work.aes, ==, cases[i].aes);
+      }
+}
+
+/* Also what is wrong on the outside. */
+static void
+test_refusals_of_bytes (void)
+{
+  static const gsize sizes[] = { 0, 1, 127, 128, 129, 160, 175, 176, 192, 400, 128 + 4096, 128 + 4096 + 16 };
+  guint8 sealed[128 + 4096 + 32];
+
+  for (guint fill = 0; fill <= 2; fill++)
+    for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+      for (TpdSealType type = TPD_SEAL_V1; type <= TPD_SEAL_V2; type++)
+        {
+          /* 0xff: not below the modulus, in either order of its bytes. */
+          memset (sealed, fill == 0 ? 0x00 : fill == 1 ? 0x5a : 0xff, sizeof sealed);
+          g_assert_cmpint (unwrap_bytes (sealed, sizes[i], type), ==, TPD_UNWRAP_REFUSED);
+          g_assert_cmpuint (work.rsa, ==, 2);
+          g_assert_cmpuint (work.aes, ==, 2);
+          g_assert_cmpuint (work.pkcs1 + work.oaep_sha1, ==, 2);
+        }
+}
+
+/* What opens costs one operation. */
+static void
+test_success (void)
+{
+  for (guint8 version = 1; version <= 2; version++)
+    {
+      const Recipe r = recipe (version);
+      g_assert_cmpint (unwrap (&r), ==, TPD_UNWRAP_OK);
+      g_assert_cmpuint (work.rsa, ==, 1);
+      g_assert_cmpuint (work.aes, ==, 1);
+    }
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  make_own_key ();
+  g_test_add_func ("/uniform/every-refusal-costs-the-same", test_refusals);
+  g_test_add_func ("/uniform/wrong-sizes-and-blocks-too", test_refusals_of_bytes);
+  g_test_add_func ("/uniform/success-costs-one-operation", test_success);
+  int status = g_test_run ();
+  tpd_private_key_unref (own_key);
+  EVP_PKEY_free (own);
+  return status;
+}

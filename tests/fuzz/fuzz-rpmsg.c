@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* message.rpmsg from outside: the blocks, what is inflated from them, its
+ * license, and decoding with a key that need not be the right one. */
+#include "format/mail.h"
+#include "fuzz.h"
+
+int
+LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
+{
+  g_autoptr (TpdSource) source = fuzz_source (data, size);
+  g_autoptr (TpdSource) inner = NULL;
+  g_autoptr (GBytes) license = NULL;
+  g_autoptr (TpdMailContent) content = NULL;
+  g_autoptr (TpdSecret) secret = tpd_secret_new (NULL, 16);
+  TpdContentKey key = { .key = secret, .mode_word = TPD_MODE_WORD_ECB, .size_word = 16, .ref_count = 1 };
+  TpdOpenOptions options = { TPD_IV_AUTO };
+  TpdBudget budget;
+
+  if (!tpd_rpmsg_magic (data, size))
+    return 0;
+  (void) tpd_rpmsg_check (source, NULL);
+  tpd_budget_init_decode (&budget, size);
+  inner = tpd_rpmsg_inflate (source, &budget, NULL);
+  if (inner != NULL)
+    fuzz_check_source (inner);
+  license = tpd_rpmsg_read_license (source, NULL, NULL);
+  content = tpd_rpmsg_decode (source, &key, &options, NULL, NULL);
+  fuzz_check_document (source, 0);
+  return 0;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Licenses that were parsed before: see license_cache.h. The oldest entry
+ * makes room, whether it was asked for again or not: copies lie together. */
+#include "tools/license_cache.h"
+
+#include <string.h>
+
+/* Larger ones are rare, and would make the cache large. */
+#define MAX_BYTES (64 * 1024)
+
+typedef struct {
+  guint64 hash; /* first: it is the key of the table */
+  GBytes *bytes;
+  TpdLicense *license;
+} Entry;
+
+struct _TpdLicenseCache {
+  guint max;
+  GMutex lock;
+  GHashTable *entries; /* set of Entry, under lock */
+  GQueue order;        /* the same, oldest first, under lock */
+};
+
+static void
+entry_free (gpointer data)
+{
+  Entry *entry = data;
+
+  g_bytes_unref (entry->bytes);
+  tpd_license_unref (entry->license);
+  g_free (entry);
+}
+
+TpdLicenseCache *
+tpd_license_cache_new (guint max)
+{
+  TpdLicenseCache *cache = g_new0 (TpdLicenseCache, 1);
+
+  cache->max = max;
+  g_mutex_init (&cache->lock);
+  g_queue_init (&cache->order);
+  cache->entries = g_hash_table_new_full (g_int64_hash, g_int64_equal, entry_free, NULL);
+  return cache;
+}
+
+void
+tpd_license_cache_free (TpdLicenseCache *cache)
+{
+  if (cache == NULL)
+    return;
+  g_queue_clear (&cache->order);
+  g_hash_table_unref (cache->entries);
+  g_mutex_clear (&cache->lock);
+  g_free (cache);
+}
+
+/* Only finds candidates: the bytes are compared. */
+static guint64
+hash_bytes (const guint8 *data, gsize len)
+{
+  guint64 hash = len, word;
+
+  for (; len >= sizeof word; data += sizeof word, len -= sizeof word)
+    {
+      memcpy (&word, data, sizeof word);
+      hash = (hash ^ word) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
+      hash ^= hash >> 29;
+    }
+  for (gsize i = 0; i < len; i++)
+    hash = (hash ^ data[i]) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
+  return hash ^ hash >> 32;
+}
+
+static TpdLicense *
+find (TpdLicenseCache *cache, guint64 hash, GBytes *bytes)
+{
+  TpdLicense *license = NULL;
+  g_autoptr (GBytes) known = NULL;
+  Entry *entry;
+
+  g_mutex_lock (&cache->lock);
+  entry = g_hash_table_lookup (cache->entries, &hash);
+  if (entry != NULL)
+    {
+      known = g_bytes_ref (entry->bytes);
+      license = tpd_license_ref (entry->license);
+    }
+  g_mutex_unlock (&cache->lock);
+  if (known == NULL || g_bytes_equal (known, bytes))
+    return license;
+  tpd_license_unref (license);
+  return NULL;
+}
+
+static void
+remember (TpdLicenseCache *cache, guint64 hash, GBytes *bytes, TpdLicense *license)
+{
+  Entry *entry = g_new (Entry, 1);
+
+  *entry = (Entry){ hash, g_bytes_ref (bytes), tpd_license_ref (license) };
+  g_mutex_lock (&cache->lock);
+  if (g_hash_table_contains (cache->entries, &hash))
+    entry_free (entry);
+  else
+    {
+      if (g_hash_table_size (cache->entries) >= cache->max)
+        g_hash_table_remove (cache->entries, g_queue_pop_head (&cache->order));
+      g_hash_table_add (cache->entries, entry);
+      g_queue_push_tail (&cache->order, entry);
+    }
+  g_mutex_unlock (&cache->lock);
+}
+
+TpdLicense *
+tpd_license_cache_parse (TpdLicenseCache *cache, GBytes *bytes, GError **error)
+{
+  TpdLicense *license;
+  gsize len;
+  const guint8 *data = g_bytes_get_data (bytes, &len);
+  guint64 hash;
+
+  if (cache == NULL || len > MAX_BYTES)
+    return tpd_license_parse (data, len, error);
+  hash = hash_bytes (data, len);
+  license = find (cache, hash, bytes);
+  if (license == NULL)
+    {
+      license = tpd_license_parse (data, len, error);
+      if (license != NULL)
+        remember (cache, hash, bytes, license);
+    }
+  return license;
+}

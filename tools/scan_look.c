@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One file of a scan. While its validator is the same the row of the index is
+ * believed; else the file is opened and looked into. Most files of a share are
+ * plain, so that path is short: one probe, one narrow row. What a key could
+ * still tell is asked for only when the key is held and nothing in clear tells
+ * the size.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "format/names.h"
+#include "tools/scan_private.h"
+
+/* Below this, file systems may keep the content in the inode, with st_blocks 0. */
+#define STUB_MIN_SIZE 4096
+/* Of FUSE, which is not in linux/magic.h of every release. */
+#define FUSE_MAGIC 0x65735546
+
+static char *
+path_of (const TpdScanWorker *worker, const char *name)
+{
+  return tpd_record_path (worker->shared->options->root, worker->dir->path, name);
+}
+
+/* --- Looking into files ------------------------------------------------ */
+
+/* A file of a hierarchical store that lies elsewhere: reading would recall it. */
+static gboolean
+is_stub (TpdScanWorker *worker, const struct stat *st)
+{
+  struct statfs fs;
+
+  if (st->st_blocks != 0 || st->st_size <= STUB_MIN_SIZE || worker->shared->options->recall)
+    return FALSE;
+  if (worker->dev != st->st_dev)
+    {
+      /* sshfs and its like report no blocks at all. */
+      worker->blocks_tell = fstatfs (worker->dir->fd, &fs) == 0 && (guint32) fs.f_type != FUSE_MAGIC;
+      worker->dev = st->st_dev;
+    }
+  return worker->blocks_tell;
+}
+
+static int
+open_quietly (int dirfd, const char *name)
+{
+  const int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW;
+  int fd = openat (dirfd, name, flags | O_NOATIME);
+
+  if (fd < 0 && errno == EPERM)
+    fd = openat (dirfd, name, flags);
+  return fd;
+}
+
+static void
+put (TpdScanWorker *worker, const TpdIndexRow *row, const TpdIndexDocument *document, const TpdStamp *link)
+{
+  TpdScanShared *shared = worker->shared;
+  guint64 number = link != NULL ? tpd_links_put (shared->links, link, row, document) : 0;
+
+  tpd_index_batch_put (worker->batch, row, document, number);
+  tpd_tally_add (&worker->tally, row, document, shared->session->keyring, shared->options->cutoff);
+}
+
+/* A row whose facts are worth keeping: all but plain files, and those of them
+ * that have warnings. */
+static void
+put_facts (TpdScanWorker *worker, TpdIndexRow *row, TpdFileFacts *facts, const TpdStamp *link)
+{
+  g_auto (TpdJson) json = { 0 };
+  TpdIndexDocument document;
+
+  tpd_record_from_facts (facts, row, &document, &json);
+  if (row->verdict == TPD_VERDICT_NOT_PROTECTED && facts->warnings->len == 0)
+    put (worker, row, NULL, link);
+  else
+    put (worker, row, &document, link);
+}
+
+static void
+put_error (TpdScanWorker *worker, TpdIndexRow *row, const GError *error, const TpdStamp *link)
+{
+  g_autofree char *path = path_of (worker, row->name);
+  TpdFileFacts *facts = tpd_file_facts_of_error (path, error);
+
+  tpd_progress_tell (worker->shared->progress, TPD_LOG_WARNING, "%s: %s: %s", path, tpd_verdict_word (facts->verdict),
+                     facts->message);
+  put_facts (worker, row, facts, link);
+  tpd_file_facts_free (facts);
+}
+
+void
+tpd_scan_put_errno (TpdScanWorker *worker, TpdIndexRow *row, int errnum, const TpdStamp *link)
+{
+  g_autoptr (GError) error = NULL;
+
+  tpd_error_set_errno (&error, errnum, "cannot open the file");
+  put_error (worker, row, error, link);
+}
+
+static void
+put_offline (TpdScanWorker *worker, TpdIndexRow *row)
+{
+  const TpdIndexDocument document = {
+    .message = "its content is not stored here but on another medium (offline): it was not looked into; --recall does",
+  };
+
+  row->verdict = TPD_VERDICT_OFFLINE;
+  put (worker, row, &document, NULL);
+}
+
+static void
+look_into (TpdScanWorker *worker, TpdIndexRow *row, int fd, const TpdStamp *stamp, const TpdStamp *link)
+{
+  TpdScanShared *shared = worker->shared;
+  const TpdFileFactsFlags flags = shared->options->deep ? TPD_FILE_FACTS_DEFAULT : TPD_FILE_FACTS_LAZY;
+  const TpdOpenOptions options = { 0 };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TpdSource) source = tpd_source_new_fd (fd, &error);
+  g_autofree char *path = NULL;
+  TpdFileFacts *facts;
+  TpdProbe *probe;
+
+  if (source == NULL)
+    {
+      put_error (worker, row, error, link);
+      return;
+    }
+  probe = tpd_probe (source, NULL);
+  if (probe->kind == TPD_KIND_PLAIN && probe->verdict == TPD_VERDICT_NOT_PROTECTED && probe->warnings == NULL
+      && !tpd_name_is_candidate (row->name, NULL))
+    {
+      put (worker, row, NULL, link);
+      tpd_probe_free (probe);
+      return;
+    }
+  path = path_of (worker, row->name);
+  facts = tpd_file_facts_gather_source (path, source, stamp, probe, shared->session, &options, flags);
+  if (facts->verdict == TPD_VERDICT_IO_ERROR)
+    tpd_progress_tell (shared->progress, TPD_LOG_WARNING, "%s: io-error: %s", path, facts->message);
+  put_facts (worker, row, facts, link);
+  tpd_file_facts_free (facts);
+}
+
+/* The validator stays that of lstat: should the file have changed since, the
+ * next scan sees another one and looks again. */
+static void
+open_and_look (TpdScanWorker *worker, TpdIndexRow *row, const TpdStamp *stamp, const TpdStamp *link)
+{
+  int fd = open_quietly (worker->dir->fd, row->name);
+
+  worker->tally.opened++;
+  if (fd >= 0)
+    look_into (worker, row, fd, stamp, link);
+  else if (errno != ENOENT)
+    tpd_scan_put_errno (worker, row, errno, link);
+  else if (link != NULL)
+    /* Gone meanwhile: that is no failure. */
+    tpd_links_put (worker->shared->links, link, NULL, NULL);
+}
+
+/* One of several names of a file: another may have been looked into. */
+static void
+look_at_link (TpdScanWorker *worker, TpdIndexRow *row, const TpdStamp *stamp)
+{
+  TpdScanShared *shared = worker->shared;
+  g_autoptr (TpdLink) link = tpd_links_take (shared->links, stamp);
+  TpdIndexRow same;
+
+  if (link == NULL)
+    {
+      open_and_look (worker, row, stamp, stamp);
+      return;
+    }
+  same = link->row;
+  same.name = row->name;
+  tpd_index_batch_put (worker->batch, &same, link->document, link->number);
+  tpd_tally_add (&worker->tally, &same, link->document, shared->session->keyring, shared->options->cutoff);
+}
+
+/* --- Believing the index ----------------------------------------------- */
+
+static gboolean
+find_document (TpdScanWorker *worker, const TpdIndexRow *row, const TpdIndexDocument **document)
+{
+  GError *error = NULL;
+
+  *document = NULL;
+  if (row->document == 0 || tpd_index_reader_document (worker->reader, row->document, document, &error))
+    return TRUE;
+  tpd_scan_stop (worker->shared, error);
+  return FALSE;
+}
+
+/* Whether a key that is held could tell what the index does not know. */
+static gboolean
+is_worth_opening (const TpdScanWorker *worker, const TpdIndexRow *row, const TpdIndexDocument *document)
+{
+  const TpdScanShared *shared = worker->shared;
+
+  if (row->opened || row->verdict != TPD_VERDICT_NO_KEY || !tpd_record_key_is_held (document, shared->session->keyring))
+    return FALSE;
+  return shared->options->deep || row->size_class != TPD_SIZE_EXACT || document->double_key;
+}
+
+static gboolean
+is_believed (const TpdScanWorker *worker, const TpdIndexRow *row, const TpdIndexDocument *document,
+             const TpdStamp *stamp, const struct stat *st)
+{
+  if (row == NULL || !tpd_index_row_is_current (row, stamp) || row->verdict == TPD_VERDICT_IO_ERROR)
+    return FALSE;
+  if (row->verdict == TPD_VERDICT_OFFLINE)
+    return !worker->shared->options->recall && st->st_blocks == 0;
+  if (tpd_record_is_protected (row) && document == NULL)
+    return FALSE;
+  return !is_worth_opening (worker, row, document);
+}
+
+/* --- A file ------------------------------------------------------------ */
+
+void
+tpd_scan_look (TpdScanWorker *worker, const char *name, const struct stat *st, const TpdIndexRow *known)
+{
+  TpdScanShared *shared = worker->shared;
+  const TpdIndexDocument *document = NULL;
+  TpdIndexRow row = { .name = name, .kind = TPD_KIND_PLAIN, .verdict = TPD_VERDICT_NOT_PROTECTED };
+  TpdStamp stamp;
+
+  tpd_stamp_from_stat (&stamp, st);
+  if (st->st_nlink > 1)
+    worker->tally.links++;
+  if (known != NULL && !find_document (worker, known, &document))
+    return;
+  if (is_believed (worker, known, document, &stamp, st))
+    {
+      worker->tally.known++;
+      tpd_tally_add (&worker->tally, known, document, shared->session->keyring, shared->options->cutoff);
+      return;
+    }
+  tpd_index_row_set_stamp (&row, &stamp);
+  if (is_stub (worker, st))
+    put_offline (worker, &row);
+  else if (st->st_size == 0 && !tpd_name_is_candidate (name, NULL))
+    put (worker, &row, NULL, NULL);
+  else if (st->st_nlink > 1)
+    look_at_link (worker, &row, &stamp);
+  else
+    open_and_look (worker, &row, &stamp, NULL);
+}

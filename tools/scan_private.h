@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of a scan, for scan.c (walking) and scan_look.c (files). */
+#pragma once
+
+#include <sys/stat.h>
+
+#include "tools/links.h"
+#include "tools/record.h"
+#include "tools/scan.h"
+
+/* What the threads share. */
+typedef struct {
+  const TpdScanOptions *options;
+  const TpdSession *session;
+  TpdProgress *progress;
+  int root_fd;
+  guint64 root_dev;
+  TpdIndex *index;
+  TpdIndexWriter *writer;
+  TpdLinks *links;
+  TpdWalk *walk;
+
+  GMutex lock;
+  TpdTally *tally; /* of all threads but for what they still keep, under lock */
+  GError *error;   /* the first, under lock */
+} TpdScanShared;
+
+/* One thread. */
+typedef struct {
+  TpdScanShared *shared;
+  TpdIndexReader *reader; /* NULL: it could not be had */
+  TpdTally tally;
+
+  /* The chunk at hand: */
+  const TpdWalkDir *dir;
+  TpdIndexBatch *batch;
+  guint64 matched; /* rows that the index had */
+  guint64 dev;     /* the device last asked about, and the answer */
+  gboolean blocks_tell;
+} TpdScanWorker;
+
+/* Ends the walk with `error`, which is taken over; the first counts. */
+void tpd_scan_stop (TpdScanShared *shared, GError *error);
+
+/* The regular file `name` of the directory at hand: believes `known`, the row
+ * of the index (may be NULL), or looks into the file and tells the index. */
+void tpd_scan_look (TpdScanWorker *worker, const char *name, const struct stat *st, const TpdIndexRow *known);
+/* The file of `row` could not be looked at. `link`: see tpd_links_put(), may
+ * be NULL. */
+void tpd_scan_put_errno (TpdScanWorker *worker, TpdIndexRow *row, int errnum, const TpdStamp *link);

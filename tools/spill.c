@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A stack with its depth on disk: see spill.h. Texts lie end to end in memory,
+ * each behind a NUL. When there are too many the older half is appended to the
+ * file as one piece; the pieces come back in the opposite order.
+ */
+#include "tools/spill.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+
+struct _TpdSpill {
+  gsize max;
+  GByteArray *memory; /* NUL, text, NUL, text, ... NUL */
+  int fd;             /* -1: not made yet */
+  gboolean unusable;  /* it could not be written */
+  guint64 file_size;
+  GArray *pieces; /* of gsize */
+};
+
+TpdSpill *
+tpd_spill_new (gsize max)
+{
+  TpdSpill *spill = g_new0 (TpdSpill, 1);
+
+  spill->max = max;
+  spill->memory = g_byte_array_new ();
+  spill->pieces = g_array_new (FALSE, FALSE, sizeof (gsize));
+  spill->fd = -1;
+  return spill;
+}
+
+void
+tpd_spill_free (TpdSpill *spill)
+{
+  if (spill == NULL)
+    return;
+  if (spill->fd >= 0)
+    close (spill->fd);
+  g_byte_array_unref (spill->memory);
+  g_array_unref (spill->pieces);
+  g_free (spill);
+}
+
+static gboolean
+write_piece (TpdSpill *spill, const guint8 *data, gsize len)
+{
+  guint64 off = spill->file_size;
+
+  if (spill->fd < 0)
+    spill->fd = open (g_get_tmp_dir (), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (spill->fd < 0)
+    return FALSE;
+  while (len > 0)
+    {
+      gssize n = pwrite (spill->fd, data, len, (off_t) off);
+
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n <= 0)
+        return FALSE;
+      data += n;
+      off += (guint64) n;
+      len -= (gsize) n;
+    }
+  spill->file_size = off;
+  return TRUE;
+}
+
+static void
+write_older_half (TpdSpill *spill)
+{
+  const guint8 *data = spill->memory->data, *end;
+  gsize half = spill->memory->len / 2, piece;
+
+  end = memchr (data + half, '\0', spill->memory->len - half);
+  piece = end != NULL ? (gsize) (end - data) : 0;
+  if (piece == 0)
+    return;
+  if (!write_piece (spill, data, piece))
+    {
+      spill->unusable = TRUE;
+      return;
+    }
+  g_array_append_val (spill->pieces, piece);
+  g_byte_array_remove_range (spill->memory, 0, (guint) piece);
+}
+
+void
+tpd_spill_push (TpdSpill *spill, const char *text)
+{
+  /* A NUL in front of each tells where it begins, seen from the end. */
+  g_byte_array_append (spill->memory, (const guint8 *) "", 1);
+  g_byte_array_append (spill->memory, (const guint8 *) text, (guint) strlen (text));
+  if (spill->memory->len > spill->max && !spill->unusable)
+    write_older_half (spill);
+}
+
+static gboolean
+read_piece (TpdSpill *spill, GError **error)
+{
+  gsize piece = g_array_index (spill->pieces, gsize, spill->pieces->len - 1), done = 0;
+  guint64 off = spill->file_size - piece;
+
+  g_byte_array_set_size (spill->memory, (guint) piece);
+  while (done < piece)
+    {
+      gssize n = pread (spill->fd, spill->memory->data + done, piece - done, (off_t) (off + done));
+
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n <= 0)
+        {
+          tpd_error_set_errno (error, n < 0 ? errno : EIO, "cannot read a temporary file in %s", g_get_tmp_dir ());
+          g_byte_array_set_size (spill->memory, 0);
+          return FALSE;
+        }
+      done += (gsize) n;
+    }
+  spill->file_size = off;
+  g_array_set_size (spill->pieces, spill->pieces->len - 1);
+  return TRUE;
+}
+
+char *
+tpd_spill_pop (TpdSpill *spill, GError **error)
+{
+  const guint8 *start;
+  gsize at;
+  char *text;
+
+  if (spill->memory->len == 0 && (spill->pieces->len == 0 || !read_piece (spill, error)))
+    return NULL;
+  start = memrchr (spill->memory->data, '\0', spill->memory->len);
+  at = (gsize) (start - spill->memory->data);
+  text = g_strndup ((const char *) start + 1, spill->memory->len - at - 1);
+  g_byte_array_set_size (spill->memory, (guint) at);
+  return text;
+}
