@@ -24,10 +24,20 @@ def enter_namespace():
     if os.environ.get("TPD_PRIVATE_MOUNTS"):
         return
     os.environ["TPD_PRIVATE_MOUNTS"] = "1"
-    os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, *sys.argv])
+    words = ["unshare", "-m", "--propagation", "private"]
+    if subprocess.run([*words, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        # In a chroot `/` is no mount point, but /dev is one.
+        words[-1] = "unchanged"
+        if subprocess.run([*words, "mount", "--make-rprivate", "/dev"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            sys.stderr.write("no mount namespace of our own to be had: skipped\n")
+            sys.exit(77)
+        os.environ["TPD_PRIVATE_MOUNTS"] = "/dev"
+    os.execvp("unshare", [*words, sys.executable, *sys.argv])
 
 
 def open_fuse_to_all(folder):
+    if os.environ["TPD_PRIVATE_MOUNTS"] == "/dev":
+        subprocess.run(["mount", "--make-rprivate", "/dev"], check=True)
     node = os.path.join(folder, "fuse")
     os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(10, 229))
     os.chmod(node, 0o666)
