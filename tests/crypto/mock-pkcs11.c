@@ -289,6 +289,16 @@ find_final (CK_SESSION_HANDLE session)
   return CKR_OK;
 }
 
+/* The last member, which p11-kit's header calls by two names over the years. */
+static CK_ULONG
+label_length (const CK_RSA_PKCS_OAEP_PARAMS *oaep)
+{
+  CK_ULONG length;
+
+  memcpy (&length, (const char *) oaep + sizeof *oaep - sizeof length, sizeof length);
+  return length;
+}
+
 static CK_RV
 decrypt_init (CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HANDLE object)
 {
@@ -302,10 +312,10 @@ decrypt_init (CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_OBJECT_HAND
     return CKR_KEY_HANDLE_INVALID;
   if (sessions[session].active)
     return CKR_OPERATION_ACTIVE;
-  if (mechanism->mechanism == CKM_RSA_PKCS_OAEP && (oaep->source != CKZ_DATA_SPECIFIED || oaep->source_data_len != 0))
+  if (mechanism->mechanism == CKM_RSA_PKCS_OAEP && (oaep->source != CKZ_DATA_SPECIFIED || label_length (oaep) != 0))
     return CKR_MECHANISM_PARAM_INVALID;
   sessions[session].mechanism = mechanism->mechanism;
-  sessions[session].sha256 = mechanism->mechanism == CKM_RSA_PKCS_OAEP && oaep->hash_alg == CKM_SHA256;
+  sessions[session].sha256 = mechanism->mechanism == CKM_RSA_PKCS_OAEP && oaep->hashAlg == CKM_SHA256;
   way = mechanism->mechanism == CKM_RSA_PKCS ? 0 : mechanism->mechanism == CKM_RSA_X_509 ? 3 : 1;
   if (way == 1 && sessions[session].sha256)
     way = 2;
