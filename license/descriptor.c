@@ -31,17 +31,18 @@ skip_space (const char *p)
   return p;
 }
 
-/* Behind "LCID n:NAME " at `p`, or NULL if that does not stand there. */
+/* Behind "LCID n:NAME " at `p`, or NULL if that does not stand there. Not by
+ * g_str_has_prefix(), which since GLib 2.76 measures all of the text first. */
 static const char *
 read_head (const char *p, guint *lcid)
 {
   guint value = 0, digits = 0;
 
-  if (!g_str_has_prefix (p, "LCID "))
+  if (strncmp (p, "LCID ", 5) != 0)
     return NULL;
   for (p += 5; g_ascii_isdigit (*p) && digits < 9; p++, digits++)
     value = value * 10 + (guint) (*p - '0');
-  if (digits == 0 || !g_str_has_prefix (p, ":NAME "))
+  if (digits == 0 || strncmp (p, ":NAME ", 6) != 0)
     return NULL;
   *lcid = value;
   return p + 6;
