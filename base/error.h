@@ -37,7 +37,8 @@ typedef enum {
   TPD_ERROR_INSECURE_FILE, /* key or password file that others can read */
   TPD_ERROR_AGENT,         /* the key agent is gone or answered nonsense */
 
-  TPD_ERROR_USAGE, /* wrong option or configuration */
+  TPD_ERROR_USAGE,   /* wrong option or configuration */
+  TPD_ERROR_CONFINE, /* this process cannot be confined */
 
   TPD_ERROR_ERRNO = 1000, /* + errno */
 } TpdError;

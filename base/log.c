@@ -13,6 +13,8 @@ static const char *log_name = "tpd";
 static TpdLogLevel log_level = TPD_LOG_INFO;
 static gboolean log_syslog;
 static int log_fd = -1;
+static TpdLogSink log_sink;
+static gpointer log_sink_data;
 
 void
 tpd_log_init (const char *name, TpdLogLevel level)
@@ -32,6 +34,13 @@ void
 tpd_log_to_file (int fd)
 {
   log_fd = fd;
+}
+
+void
+tpd_log_to_sink (TpdLogSink sink, gpointer data)
+{
+  log_sink = sink;
+  log_sink_data = data;
 }
 
 static void
@@ -68,6 +77,11 @@ tpd_log (TpdLogLevel level, const char *format, ...)
       g_autofree char *stamp = g_date_time_format (now, "%Y-%m-%dT%H:%M:%SZ");
       g_autofree char *line = g_strdup_printf ("%s %s%s\n", stamp, words[level], shown);
       write_line (log_fd, line);
+    }
+  if (log_sink != NULL)
+    {
+      log_sink (level, shown, log_sink_data);
+      return;
     }
   if (log_syslog)
     {

@@ -18,6 +18,10 @@ typedef enum {
 /* `name` (static string) prefixes each line; messages above `level` are dropped. */
 void tpd_log_init (const char *name, TpdLogLevel level);
 void tpd_log_to_syslog (void);
+/* To `sink` instead of stderr and syslog: the line as it is to be shown. May
+ * come from several threads at once. */
+typedef void (*TpdLogSink) (TpdLogLevel level, const char *line, gpointer data);
+void tpd_log_to_sink (TpdLogSink sink, gpointer data);
 /* Also appends each line, with a time stamp, to the file `fd` (kept open). */
 void tpd_log_to_file (int fd);
 

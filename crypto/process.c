@@ -74,7 +74,7 @@ tpd_process_mute (GError **error)
 
   if (null < 0 || dup2 (null, STDIN_FILENO) < 0 || dup2 (null, STDOUT_FILENO) < 0 || dup2 (null, STDERR_FILENO) < 0)
     {
-      tpd_error_set_errno (error, errno, "The key agent cannot give up its standard streams for /dev/null");
+      tpd_error_set_errno (error, errno, "This process cannot give up its standard streams for /dev/null");
       if (null > STDERR_FILENO)
         close (null);
       return FALSE;
@@ -114,7 +114,9 @@ tpd_process_reap (pid_t pid)
         return;
       g_usleep (END_POLL_MS * 1000);
     }
-  kill (pid, SIGKILL);
+  /* A confined process may send no signal; then it ends by itself, later. */
+  if (kill (pid, SIGKILL) != 0)
+    return;
   while (waitpid (pid, NULL, 0) < 0 && errno == EINTR)
     ;
 }

@@ -34,30 +34,13 @@ call_fail (TpdCall *call, int errnum)
   call_free (call);
 }
 
-/* A deadly signal is turned into SIGKILL for each thread of its victim, which
- * is then pending (proc_pid_status(5)). */
-static gboolean
-is_dying (pid_t thread)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/status", (int) thread);
-  g_autofree char *status = NULL;
-  const char *pending;
-
-  if (!g_file_get_contents (path, &status, NULL, NULL))
-    return FALSE;
-  pending = strstr (status, "\nSigPnd:");
-  return pending != NULL
-         && (g_ascii_strtoull (pending + strlen ("\nSigPnd:"), NULL, 16) & (G_GUINT64_CONSTANT (1) << (SIGKILL - 1)))
-                != 0;
-}
-
 static void
 on_interrupt (fuse_req_t req, void *data)
 {
   TpdCall *call = data;
   TpdFs *fs = tpd_fs_of (req);
 
-  if (is_dying (fuse_req_ctx (req)->pid) && tpd_decoder_withdraw (fs->decoder, call))
+  if (tpd_keeper_is_dying (fs->keeper, fuse_req_ctx (req)->pid) && tpd_decoder_withdraw (fs->decoder, call))
     call_fail (call, EINTR);
 }
 

@@ -80,12 +80,16 @@ tpd_daemon_launch (void)
 void
 tpd_daemon_detach (void)
 {
-  int null = open ("/dev/null", O_RDWR | O_CLOEXEC);
-
-  tpd_log_to_syslog ();
   setsid ();
   if (chdir ("/") != 0)
     tpd_warning ("cannot change to /: %s", g_strerror (errno));
+}
+
+void
+tpd_daemon_mute (void)
+{
+  int null = open ("/dev/null", O_RDWR | O_CLOEXEC);
+
   if (null < 0)
     return;
   for (int fd = 0; fd <= 2; fd++)

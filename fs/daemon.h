@@ -12,8 +12,10 @@
  */
 int tpd_daemon_launch (void);
 
-/* Leaves terminal, session and directory behind; logs to syslog from now on. */
+/* Leaves terminal, session and directory behind. */
 void tpd_daemon_detach (void);
+/* And the standard streams. */
+void tpd_daemon_mute (void);
 
 typedef struct _TpdSignals TpdSignals;
 

@@ -132,12 +132,19 @@ tpd_fs_new (const TpdFsOptions *options, int root_fd, char *source, char *mountp
   fs->devices = tpd_devices_new (root_fd);
   fs->report = tpd_report_new ();
   fs->xattrs = tpd_doc_xattrs_new ();
-  fs->decoder = tpd_decoder_new (tpd_fs_options_decoders (options), options->decode_budget, tpd_look_decode, fs);
   if (options->names == TPD_NAMES_PLAIN)
     fs->views = tpd_views_new (&options->name_rules, tpd_look_for_name, fs, (gint64) (fs->timeout * G_USEC_PER_SEC));
   if (!decide_acls (fs, error))
     return NULL;
   return g_steal_pointer (&fs);
+}
+
+void
+tpd_fs_start (TpdFs *fs)
+{
+  const TpdFsOptions *options = fs->options;
+
+  fs->decoder = tpd_decoder_new (tpd_fs_options_decoders (options), options->decode_budget, tpd_look_decode, fs);
 }
 
 void
@@ -154,6 +161,7 @@ tpd_fs_free (TpdFs *fs)
   g_clear_pointer (&fs->inodes, tpd_inodes_free);
   g_clear_pointer (&fs->unwrapper, tpd_unwrapper_unref);
   g_clear_pointer (&fs->keyring, tpd_keyring_unref);
+  g_clear_pointer (&fs->keeper, tpd_keeper_free);
   close (fs->root_fd);
   g_free (fs->source);
   g_free (fs->mountpoint);

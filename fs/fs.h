@@ -16,6 +16,7 @@
 #include "fs/dirfd.h"
 #include "fs/doc_xattr.h"
 #include "fs/inode.h"
+#include "fs/keeper.h"
 #include "fs/notify.h"
 #include "fs/options.h"
 #include "fs/report.h"
@@ -59,7 +60,8 @@ typedef struct _TpdFs {
   TpdReport *report;
   TpdNotifier *notifier; /* NULL until the session exists */
   TpdDocXattrs *xattrs;
-  TpdDecoder *decoder;
+  TpdDecoder *decoder; /* NULL until tpd_fs_start() */
+  TpdKeeper *keeper;
 
   TpdKeyring *keyring;     /* NULL: no keys */
   TpdUnwrapper *unwrapper; /* remembers what it unwrapped */
@@ -71,6 +73,8 @@ typedef struct _TpdFs {
 /* Takes ownership of `root_fd`, `source`, `mountpoint`, `keyring`, `unwrapper`. */
 TpdFs *tpd_fs_new (const TpdFsOptions *options, int root_fd, char *source, char *mountpoint, TpdKeyring *keyring,
                    TpdUnwrapper *unwrapper, GError **error);
+/* Starts the threads of the parts: once the mount is confined. */
+void tpd_fs_start (TpdFs *fs);
 void tpd_fs_free (TpdFs *fs);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdFs, tpd_fs_free)
 

@@ -5,10 +5,14 @@
  * The order of start matters: the process is hardened first; the key agent is
  * forked before any thread exists and before anything of the source is read,
  * while a password can still be asked for on the terminal; the launcher ends
- * only when the mount answers (fs/daemon.h).
+ * only when the mount answers (fs/daemon.h). Once the mount is made, and before
+ * the first thread and the first request, the process is confined to what it
+ * needs from then on (fs/confined.h); what that does not allow and is needed at
+ * the end, the keeper does (fs/keeper.h).
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -18,6 +22,7 @@
 #include "base/log.h"
 #include "crypto/agent.h"
 #include "crypto/secret.h"
+#include "fs/confined.h"
 #include "fs/daemon.h"
 #include "fs/fs.h"
 #include "fs/options.h"
@@ -125,8 +130,7 @@ serve (TpdFs *fs)
   TpdSignals *signals;
   int result;
 
-  if (!fs->options->foreground)
-    tpd_daemon_detach ();
+  tpd_fs_start (fs);
   log_start (fs);
   signals = tpd_signals_start (fs);
   fs->notifier = tpd_notifier_new (fs->session);
@@ -143,9 +147,43 @@ serve (TpdFs *fs)
   return result == 0 && fs->ready ? EXIT_FINE : EXIT_MOUNT;
 }
 
+/* From here on this process can read the source, and serve. */
+static gboolean
+settle (TpdFs *fs, GError **error)
+{
+  const char *log_name = fs->options->foreground ? NULL : "tpdfs";
+
+  fs->keeper = tpd_keeper_start (fs->mountpoint, log_name, error);
+  if (fs->keeper == NULL)
+    return FALSE;
+  if (log_name != NULL)
+    tpd_daemon_detach ();
+  if (!tpd_fs_confine (fs, error))
+    return FALSE;
+  if (log_name != NULL)
+    {
+      tpd_daemon_mute ();
+      tpd_keeper_take_log (fs->keeper);
+    }
+  return TRUE;
+}
+
+/* Unless somebody else has unmounted it: then the connection is over. */
+static void
+unmount (TpdFs *fs)
+{
+  struct pollfd connection = { fuse_session_fd (fs->session), 0, 0 };
+
+  if (poll (&connection, 1, 0) == 1 && (connection.revents & POLLERR) != 0)
+    return;
+  if (!tpd_keeper_unmount (fs->keeper))
+    tpd_error ("%s could not be unmounted; see fusermount3(1)", fs->mountpoint);
+}
+
 static int
 mount_and_serve (TpdFs *fs)
 {
+  g_autoptr (GError) error = NULL;
   int status = EXIT_MOUNT;
 
   fs->session = new_session (fs);
@@ -154,13 +192,21 @@ mount_and_serve (TpdFs *fs)
       tpd_error ("libfuse refused its options");
       return EXIT_MOUNT;
     }
-  if (fuse_session_mount (fs->session, fs->mountpoint) == 0)
+  if (fuse_session_mount (fs->session, fs->mountpoint) != 0)
+    tpd_error ("cannot mount on %s", fs->mountpoint);
+  else if (!settle (fs, &error))
     {
-      status = serve (fs);
-      fuse_session_unmount (fs->session);
+      tpd_error ("%s", error->message);
+      if (fs->keeper != NULL)
+        unmount (fs);
+      else
+        fuse_session_unmount (fs->session);
     }
   else
-    tpd_error ("cannot mount on %s", fs->mountpoint);
+    {
+      status = serve (fs);
+      unmount (fs);
+    }
   fuse_session_destroy (fs->session);
   return status;
 }
