@@ -21,6 +21,10 @@ guint8 *tpd_base64_decode (const char *text, gsize text_len, gsize max, gsize *o
  */
 gboolean tpd_guid_parse (const char *text, char out[TPD_GUID_SIZE]);
 
+/* A hash for finding equal bytes quickly; compare them after: it is easy to
+ * make two that have the same. */
+guint64 tpd_hash64 (const void *data, gsize len);
+
 /* Lower-case hex of `len` bytes. (transfer full) */
 char *tpd_hex (const guint8 *data, gsize len);
 

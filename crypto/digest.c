@@ -18,7 +18,6 @@
 #include "crypto/provider.h"
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (BIGNUM, BN_free)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (BN_CTX, BN_CTX_free)
 
 #define RSA_MIN_BITS 512
 
@@ -28,8 +27,8 @@ static const guint8 sha1_info[] = { 0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x
 static const guint8 sha256_info[] = { 0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
                                       0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20 };
 
-static void
-digest_once (EVP_MD **md, const char *name, const void *data, gsize len, guint8 *out)
+static const EVP_MD *
+fetch (EVP_MD **md, const char *name)
 {
   if (g_once_init_enter (md))
     {
@@ -39,24 +38,61 @@ digest_once (EVP_MD **md, const char *name, const void *data, gsize len, guint8 
         g_error ("OpenSSL has no %s", name);
       g_once_init_leave (md, fetched);
     }
-  if (EVP_Digest (data != NULL ? data : "", len, out, NULL, *md, NULL) != 1)
-    g_error ("OpenSSL failed at %s", name);
+  return *md;
+}
+
+static const EVP_MD *
+digest_of_size (gsize size)
+{
+  static EVP_MD *sha1, *sha256;
+
+  return size == TPD_SHA1_SIZE ? fetch (&sha1, "SHA1") : fetch (&sha256, "SHA256");
+}
+
+static void
+digest_once (gsize size, const void *data, gsize len, guint8 *out)
+{
+  if (EVP_Digest (data != NULL ? data : "", len, out, NULL, digest_of_size (size), NULL) != 1)
+    g_error ("OpenSSL failed at a digest");
 }
 
 void
 tpd_sha1 (const void *data, gsize len, guint8 out[TPD_SHA1_SIZE])
 {
-  static EVP_MD *md;
-
-  digest_once (&md, "SHA1", data, len, out);
+  digest_once (TPD_SHA1_SIZE, data, len, out);
 }
 
 void
 tpd_sha256 (const void *data, gsize len, guint8 out[TPD_SHA256_SIZE])
 {
-  static EVP_MD *md;
+  digest_once (TPD_SHA256_SIZE, data, len, out);
+}
 
-  digest_once (&md, "SHA256", data, len, out);
+TpdDigest *
+tpd_digest_new (gsize size)
+{
+  EVP_MD_CTX *context;
+
+  g_return_val_if_fail (size == TPD_SHA1_SIZE || size == TPD_SHA256_SIZE, NULL);
+  context = EVP_MD_CTX_new ();
+  if (context == NULL || EVP_DigestInit_ex2 (context, digest_of_size (size), NULL) != 1)
+    g_error ("OpenSSL failed at a digest");
+  return (TpdDigest *) context;
+}
+
+void
+tpd_digest_update (TpdDigest *digest, const void *data, gsize len)
+{
+  if (EVP_DigestUpdate ((EVP_MD_CTX *) digest, data, len) != 1)
+    g_error ("OpenSSL failed at a digest");
+}
+
+void
+tpd_digest_finish (TpdDigest *digest, guint8 *out)
+{
+  if (EVP_DigestFinal_ex ((EVP_MD_CTX *) digest, out, NULL) != 1)
+    g_error ("OpenSSL failed at a digest");
+  EVP_MD_CTX_free ((EVP_MD_CTX *) digest);
 }
 
 gboolean
@@ -106,18 +142,94 @@ tpd_public_key_from_be (TpdPublicKey *out, const guint8 *modulus, gsize len, gui
   return public_key_finish (out, len, exponent);
 }
 
+/* --- Signatures -------------------------------------------------------- */
+
+/* What each thread keeps of the moduli it met last: a share has few signers. */
+#define PREPARED_SLOTS 32
+
+typedef struct {
+  guint len;
+  guint8 modulus[TPD_RSA_MAX_BYTES];
+  BIGNUM *n;
+  BN_MONT_CTX *montgomery;
+} Prepared;
+
+typedef struct {
+  BN_CTX *context;
+  Prepared slots[PREPARED_SLOTS];
+} Scratch;
+
+static void
+prepared_clear (Prepared *prepared)
+{
+  BN_MONT_CTX_free (prepared->montgomery);
+  BN_free (prepared->n);
+  memset (prepared, 0, sizeof *prepared);
+}
+
+static void
+scratch_free (gpointer data)
+{
+  Scratch *scratch = data;
+
+  for (guint i = 0; i < PREPARED_SLOTS; i++)
+    prepared_clear (&scratch->slots[i]);
+  BN_CTX_free (scratch->context);
+  g_free (scratch);
+}
+
+static GPrivate scratches = G_PRIVATE_INIT (scratch_free);
+
+static Scratch *
+get_scratch (void)
+{
+  Scratch *scratch = g_private_get (&scratches);
+
+  if (scratch == NULL)
+    {
+      scratch = g_new0 (Scratch, 1);
+      scratch->context = BN_CTX_new_ex (tpd_openssl_context ());
+      g_private_set (&scratches, scratch);
+    }
+  return scratch;
+}
+
+/* The slot of the modulus of `key`, made now if need be; NULL if it cannot. */
+static const Prepared *
+prepare (Scratch *scratch, const TpdPublicKey *key)
+{
+  Prepared *prepared = &scratch->slots[key->fingerprint.bytes[0] % PREPARED_SLOTS];
+
+  if (prepared->len == key->len && memcmp (prepared->modulus, key->modulus, key->len) == 0)
+    return prepared;
+  prepared_clear (prepared);
+  prepared->n = BN_bin2bn (key->modulus, (int) key->len, NULL);
+  prepared->montgomery = BN_MONT_CTX_new ();
+  /* Fails for an even modulus. */
+  if (prepared->n == NULL || prepared->montgomery == NULL
+      || BN_MONT_CTX_set (prepared->montgomery, prepared->n, scratch->context) != 1)
+    {
+      prepared_clear (prepared);
+      return NULL;
+    }
+  memcpy (prepared->modulus, key->modulus, key->len);
+  prepared->len = key->len;
+  return prepared;
+}
+
 /* `out` = `in`^e mod n, both as long as the modulus; FALSE if in >= n. */
 static gboolean
 public_operation (const TpdPublicKey *key, const guint8 *in, guint8 *out)
 {
-  g_autoptr (BN_CTX) context = BN_CTX_new_ex (tpd_openssl_context ());
-  g_autoptr (BIGNUM) n = BN_bin2bn (key->modulus, (int) key->len, NULL);
+  Scratch *scratch = get_scratch ();
+  const Prepared *prepared = scratch->context != NULL ? prepare (scratch, key) : NULL;
   g_autoptr (BIGNUM) s = BN_bin2bn (in, (int) key->len, NULL);
   g_autoptr (BIGNUM) e = BN_new ();
   g_autoptr (BIGNUM) m = BN_new ();
 
-  return context != NULL && n != NULL && s != NULL && e != NULL && m != NULL && BN_set_word (e, key->exponent) == 1
-         && BN_cmp (s, n) < 0 && BN_mod_exp (m, s, e, n, context) == 1
+  return prepared != NULL && s != NULL && e != NULL && m != NULL && BN_set_word (e, key->exponent) == 1
+         && BN_cmp (s, prepared->n) < 0
+         && BN_mod_exp_mont (m, s, e, prepared->n, scratch->context, prepared->montgomery) == 1
          && BN_bn2binpad (m, out, (int) key->len) == (int) key->len;
 }
 

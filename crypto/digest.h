@@ -10,6 +10,13 @@
 void tpd_sha1 (const void *data, gsize len, guint8 out[TPD_SHA1_SIZE]);
 void tpd_sha256 (const void *data, gsize len, guint8 out[TPD_SHA256_SIZE]);
 
+/* The same of what comes in pieces; `size` is TPD_SHA1_SIZE or TPD_SHA256_SIZE. */
+typedef struct _TpdDigest TpdDigest;
+TpdDigest *tpd_digest_new (gsize size);
+void tpd_digest_update (TpdDigest *digest, const void *data, gsize len);
+/* Writes `size` bytes and frees `digest`. */
+void tpd_digest_finish (TpdDigest *digest, guint8 *out);
+
 /* SHA-256 of a key's modulus as big-endian bytes: how keys are matched. */
 typedef struct {
   guint8 bytes[TPD_SHA256_SIZE];

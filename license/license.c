@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "license/certificate.h"
 #include "license/parse_body.h"
 #include "license/signature.h"
 #include "license/text.h"
@@ -57,45 +58,6 @@ tpd_license_unref (TpdLicense *license)
 
 /* --- The documents of the chain --------------------------------------- */
 
-/* "LICENSE (Client-Licensor-Certificate)": BODY and descriptor type. */
-static char *
-describe_type (const xmlDoc *doc)
-{
-  const xmlNode *body = tpd_xml_child (tpd_xml_root (doc), "BODY");
-  g_autofree char *type = tpd_xml_attribute (body, "type");
-  g_autofree char *descriptor = tpd_xml_attribute (tpd_xml_path (body, "DESCRIPTOR/OBJECT"), "type");
-
-  if (type == NULL)
-    return g_strdup ("unknown");
-  return descriptor == NULL ? g_steal_pointer (&type) : g_strdup_printf ("%s (%s)", type, descriptor);
-}
-
-/*
- * Whether `doc` is the client licensor certificate that lets the issuer of
- * `license` publish for its server: issued and signed by the server key, for
- * the key that signed the license. Without the signature anybody could write
- * such a certificate.
- */
-static gboolean
-links_to_server (const TpdLicense *license, const char *text, const TpdXrmlSlice *slice, const xmlDoc *doc)
-{
-  const xmlNode *body = tpd_xrml_body (doc, "LICENSE");
-  const xmlNode *principal = tpd_xrml_first_principal (body);
-  TpdPublicKey issuer, subject;
-  TpdSignatureState state;
-  const char *why;
-
-  if (body == NULL
-      || !tpd_xml_attribute_is (tpd_xml_path (body, "DESCRIPTOR/OBJECT"), "type", "Client-Licensor-Certificate")
-      || !tpd_xrml_public_key (tpd_xml_path (body, "ISSUER/PUBLICKEY"), &issuer, NULL, &why)
-      || !tpd_xrml_public_key (tpd_xml_child (principal, "PUBLICKEY"), &subject, NULL, &why)
-      || !tpd_fingerprint_equal (&issuer.fingerprint, &license->server_key.fingerprint)
-      || !tpd_fingerprint_equal (&subject.fingerprint, &license->issuer_key.fingerprint))
-    return FALSE;
-  state = tpd_signature_check (text, slice, doc, &issuer);
-  return state == TPD_SIGNATURE_GOOD || state == TPD_SIGNATURE_REPAIRED;
-}
-
 static void
 warn_about_signature (TpdSignatureState state, GPtrArray *warnings)
 {
@@ -112,6 +74,15 @@ warn_about_signature (TpdSignatureState state, GPtrArray *warnings)
     g_ptr_array_add (warnings, g_strdup (sentences[state]));
 }
 
+/* Whether `certificate` lets the issuer of `license` publish for its server. */
+static gboolean
+links_to_server (const TpdLicense *license, const TpdCertificate *certificate)
+{
+  return license->has_issuer_key && certificate->links
+         && tpd_fingerprint_equal (&certificate->issuer, &license->server_key.fingerprint)
+         && tpd_fingerprint_equal (&certificate->subject, &license->issuer_key.fingerprint);
+}
+
 /* The certificates behind the license at `index`: its types, and the link. */
 static void
 read_documents_behind (TpdLicense *license, const char *text, GArray *slices, guint index, GPtrArray *types,
@@ -123,19 +94,18 @@ read_documents_behind (TpdLicense *license, const char *text, GArray *slices, gu
                           && tpd_fingerprint_equal (&license->issuer_key.fingerprint, &license->server_key.fingerprint);
   for (guint i = index + 1; i < slices->len; i++)
     {
-      const TpdXrmlSlice *slice = &g_array_index (slices, TpdXrmlSlice, i);
-      g_autoptr (xmlDoc) doc = tpd_xml_parse (text + slice->start, slice->len, "certificate", NULL);
+      TpdCertificate certificate;
 
-      if (doc == NULL)
+      tpd_certificate_read (text, &g_array_index (slices, TpdXrmlSlice, i), &certificate);
+      if (certificate.type == NULL)
         {
           g_ptr_array_add (types, g_strdup ("damaged"));
           g_ptr_array_add (warnings, g_strdup ("A certificate behind the license is damaged."));
           continue;
         }
-      g_ptr_array_add (types, describe_type (doc));
+      g_ptr_array_add (types, certificate.type);
       has_certificate = TRUE;
-      if (!license->chain_linked && license->has_issuer_key)
-        license->chain_linked = links_to_server (license, text, slice, doc);
+      license->chain_linked = license->chain_linked || links_to_server (license, &certificate);
     }
   if (has_certificate && !license->chain_linked)
     g_ptr_array_add (warnings, g_strdup ("The certificates behind the license do not lead to the server it names."));
@@ -173,7 +143,7 @@ tpd_license_parse (const guint8 *data, gsize len, GError **error)
       doc = tpd_xml_parse (text->text + slice->start, slice->len, "publishing license", error);
       if (doc == NULL)
         return NULL;
-      g_ptr_array_add (types, describe_type (doc));
+      g_ptr_array_add (types, tpd_certificate_type (doc));
       body = tpd_xrml_body (doc, TPD_XRML_LABEL);
     }
   if (body == NULL)

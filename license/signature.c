@@ -15,23 +15,74 @@
 #include "license/scan.h"
 #include "license/xrml.h"
 
+/* UTF-16LE on its way into a digest. */
 typedef struct {
-  guint8 *data;
-  gsize len;
+  TpdDigest *digest;
+  gsize used;
+  guint16 units[2048];
 } Wide;
 
-/* UTF-16LE of valid UTF-8, without what is only white space between tags if
- * `squeeze` is set: that is what pretty printers add. */
-static Wide
-to_utf16le (const char *text, gsize len, gboolean squeeze)
+static void
+wide_flush (Wide *wide)
 {
-  Wide wide = { g_malloc (2 * len), 0 };
-  const char *p = text, *end = text + len;
+  tpd_digest_update (wide->digest, wide->units, wide->used * sizeof wide->units[0]);
+  wide->used = 0;
+}
 
+/* Room for `n` units more. */
+static void
+wide_reserve (Wide *wide, gsize n)
+{
+  if (G_N_ELEMENTS (wide->units) - wide->used < n)
+    wide_flush (wide);
+}
+
+/* One character. */
+static void
+wide_put (Wide *wide, gunichar c)
+{
+  wide_reserve (wide, 2);
+  if (c >= 0x10000)
+    {
+      wide->units[wide->used++] = GUINT16_TO_LE ((guint16) (0xd800 + ((c - 0x10000) >> 10)));
+      c = 0xdc00 + ((c - 0x10000) & 0x3ff);
+    }
+  wide->units[wide->used++] = GUINT16_TO_LE ((guint16) c);
+}
+
+/* Nearly all of a license is ASCII: the next eight characters, if they all are. */
+static gboolean
+wide_put_ascii (Wide *wide, const char *p)
+{
+  guint64 word;
+
+  memcpy (&word, p, sizeof word);
+  if ((word & G_GUINT64_CONSTANT (0x8080808080808080)) != 0)
+    return FALSE;
+  wide_reserve (wide, sizeof word);
+  for (guint i = 0; i < sizeof word; i++)
+    wide->units[wide->used + i] = GUINT16_TO_LE ((guint16) (guchar) p[i]);
+  wide->used += sizeof word;
+  return TRUE;
+}
+
+/* The digest of the UTF-16LE of valid UTF-8, without what is only white space
+ * between tags if `squeeze` is set: that is what pretty printers add. */
+static void
+make_digest (const char *text, gsize len, gboolean squeeze, gsize digest_len, guint8 out[TPD_SHA256_SIZE])
+{
+  const char *p = text, *end = text + len;
+  Wide wide;
+
+  wide.digest = tpd_digest_new (digest_len);
+  wide.used = 0;
   while (p < end)
     {
-      gunichar c;
-
+      if (!squeeze && end - p >= 8 && wide_put_ascii (&wide, p))
+        {
+          p += 8;
+          continue;
+        }
       if (squeeze && tpd_is_space ((guchar) *p) && p > text && p[-1] == '>')
         {
           const char *q = p;
@@ -44,38 +95,11 @@ to_utf16le (const char *text, gsize len, gboolean squeeze)
               continue;
             }
         }
-      /* Nearly all of a license is ASCII. */
-      if ((guchar) *p < 0x80)
-        {
-          wide.data[wide.len++] = (guint8) *p++;
-          wide.data[wide.len++] = 0;
-          continue;
-        }
-      c = g_utf8_get_char (p);
-      if (c >= 0x10000)
-        {
-          gunichar high = 0xd800 + ((c - 0x10000) >> 10);
-          wide.data[wide.len++] = (guint8) high;
-          wide.data[wide.len++] = (guint8) (high >> 8);
-          c = 0xdc00 + ((c - 0x10000) & 0x3ff);
-        }
-      wide.data[wide.len++] = (guint8) c;
-      wide.data[wide.len++] = (guint8) (c >> 8);
+      wide_put (&wide, g_utf8_get_char (p));
       p = g_utf8_next_char (p);
     }
-  return wide;
-}
-
-static void
-make_digest (const char *text, gsize len, gboolean squeeze, gsize digest_len, guint8 out[TPD_SHA256_SIZE])
-{
-  Wide wide = to_utf16le (text, len, squeeze);
-
-  if (digest_len == TPD_SHA1_SIZE)
-    tpd_sha1 (wide.data, wide.len, out);
-  else
-    tpd_sha256 (wide.data, wide.len, out);
-  g_free (wide.data);
+  wide_flush (&wide);
+  tpd_digest_finish (wide.digest, out);
 }
 
 /* Length of the digest an ALGORITHM names, 0 if it is not known. */

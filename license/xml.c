@@ -194,11 +194,20 @@ tpd_xml_root (const xmlDoc *doc)
   return xmlDocGetRootElement (doc);
 }
 
+/* Whether the local name is the `len` bytes at `name`. */
+static gboolean
+has_name (const xmlNode *node, const char *name, gsize len)
+{
+  const char *own = (const char *) node->name;
+
+  return strncmp (own, name, len) == 0 && own[len] == '\0';
+}
+
 static const xmlNode *
-first_element (const xmlNode *node, const char *name)
+first_element (const xmlNode *node, const char *name, gsize len)
 {
   for (; node != NULL; node = node->next)
-    if (node->type == XML_ELEMENT_NODE && (name == NULL || strcmp ((const char *) node->name, name) == 0))
+    if (node->type == XML_ELEMENT_NODE && (name == NULL || has_name (node, name, len)))
       return node;
   return NULL;
 }
@@ -206,37 +215,61 @@ first_element (const xmlNode *node, const char *name)
 const xmlNode *
 tpd_xml_child (const xmlNode *node, const char *name)
 {
-  return node == NULL ? NULL : first_element (node->children, name);
+  return node == NULL ? NULL : first_element (node->children, name, name != NULL ? strlen (name) : 0);
 }
 
 const xmlNode *
 tpd_xml_next (const xmlNode *node, const char *name)
 {
-  return node == NULL ? NULL : first_element (node->next, name);
+  return node == NULL ? NULL : first_element (node->next, name, name != NULL ? strlen (name) : 0);
 }
 
 const xmlNode *
 tpd_xml_path (const xmlNode *node, const char *path)
 {
-  g_auto (GStrv) names = g_strsplit (path, "/", -1);
+  while (node != NULL)
+    {
+      gsize len = strcspn (path, "/");
 
-  for (char **name = names; *name != NULL && node != NULL; name++)
-    node = tpd_xml_child (node, *name);
-  return node;
+      node = first_element (node->children, path, len);
+      if (path[len] == '\0')
+        return node;
+      path += len + 1;
+    }
+  return NULL;
+}
+
+/* Moves `*text` and `*len` past white space at both ends. */
+static void
+trim (const char **text, gsize *len)
+{
+  while (*len > 0 && tpd_is_space ((guchar) (*text)[0]))
+    {
+      (*text)++;
+      (*len)--;
+    }
+  while (*len > 0 && tpd_is_space ((guchar) (*text)[*len - 1]))
+    (*len)--;
 }
 
 /* A trimmed copy, NULL if nothing is left. */
 static char *
 dup_trimmed (const char *text, gsize len)
 {
-  while (len > 0 && tpd_is_space ((guchar) text[0]))
-    {
-      text++;
-      len--;
-    }
-  while (len > 0 && tpd_is_space ((guchar) text[len - 1]))
-    len--;
+  trim (&text, &len);
   return len == 0 ? NULL : g_strndup (text, len);
+}
+
+/* The value of an attribute that is one piece of text, as nearly all are. */
+static const char *
+simple_value (const xmlNode *node, const char *name)
+{
+  const xmlAttr *attribute = xmlHasNsProp (node, (const xmlChar *) name, NULL);
+
+  if (attribute == NULL || attribute->type != XML_ATTRIBUTE_NODE || attribute->children == NULL
+      || attribute->children->next != NULL || attribute->children->type != XML_TEXT_NODE)
+    return NULL;
+  return (const char *) attribute->children->content;
 }
 
 char *
@@ -255,7 +288,18 @@ tpd_xml_attribute (const xmlNode *node, const char *name)
 gboolean
 tpd_xml_attribute_is (const xmlNode *node, const char *name, const char *value)
 {
-  g_autofree char *found = tpd_xml_attribute (node, name);
+  const char *simple = node != NULL ? simple_value (node, name) : NULL;
+  g_autofree char *found = NULL;
+
+  if (simple != NULL && value != NULL)
+    {
+      gsize len = strlen (simple);
+
+      trim (&simple, &len);
+      if (len > 0)
+        return strlen (value) == len && memcmp (simple, value, len) == 0;
+    }
+  found = tpd_xml_attribute (node, name);
   return g_strcmp0 (found, value) == 0;
 }
 

@@ -3,7 +3,7 @@
  * makes room, whether it was asked for again or not: copies lie together. */
 #include "tools/license_cache.h"
 
-#include <string.h>
+#include "base/text.h"
 
 /* Larger ones are rare, and would make the cache large. */
 #define MAX_BYTES (64 * 1024)
@@ -52,23 +52,6 @@ tpd_license_cache_free (TpdLicenseCache *cache)
   g_hash_table_unref (cache->entries);
   g_mutex_clear (&cache->lock);
   g_free (cache);
-}
-
-/* Only finds candidates: the bytes are compared. */
-static guint64
-hash_bytes (const guint8 *data, gsize len)
-{
-  guint64 hash = len, word;
-
-  for (; len >= sizeof word; data += sizeof word, len -= sizeof word)
-    {
-      memcpy (&word, data, sizeof word);
-      hash = (hash ^ word) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
-      hash ^= hash >> 29;
-    }
-  for (gsize i = 0; i < len; i++)
-    hash = (hash ^ data[i]) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
-  return hash ^ hash >> 32;
 }
 
 static TpdLicense *
@@ -121,7 +104,7 @@ tpd_license_cache_parse (TpdLicenseCache *cache, GBytes *bytes, GError **error)
 
   if (cache == NULL || len > MAX_BYTES)
     return tpd_license_parse (data, len, error);
-  hash = hash_bytes (data, len);
+  hash = tpd_hash64 (data, len);
   license = find (cache, hash, bytes);
   if (license == NULL)
     {
