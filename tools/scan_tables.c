@@ -148,13 +148,13 @@ write_file (gpointer data, const char *path, const TpdIndexEntry *entry)
                            entry->row != NULL ? entry->row->name : NULL);
   size = g_strdup_printf ("%" G_GUINT64_FORMAT, entry->row != NULL ? entry->row->size : 0);
   shown_size = entry->row != NULL ? tpd_progress_bytes (entry->row->size) : g_strdup ("");
-  tpd_html_parts (&table->page->html, "<tr data-verdict=\"", tpd_verdict_word (verdict), "\"><td class=\"path\"><bdi>",
-                  shown, "</bdi></td><td><span class=\"chip ", tpd_scan_page_class (verdict), "\">",
-                  tpd_verdict_word (verdict), "</span></td><td>",
-                  entry->row != NULL ? tpd_kind_word (entry->row->kind) : "directory",
-                  "</td><td class=\"right\" data-v=\"", size, "\">", shown_size, "</td><td class=\"nowrap\">", when,
-                  "</td><td><bdi>", document != NULL && document->rms_owner != NULL ? document->rms_owner : "",
-                  "</bdi></td><td class=\"reason\">", why != NULL ? why : "", "</td></tr>\n", NULL);
+  tpd_html_parts (
+      &table->page->html, "<tr data-verdict=\"", tpd_verdict_word (verdict), "\"><td class=\"path\"><bdi>", shown,
+      "</bdi></td><td><span class=\"chip ", tpd_scan_page_class (verdict), "\">", tpd_verdict_word (verdict),
+      "</span></td><td>", entry->row != NULL ? tpd_kind_word (entry->row->kind) : "directory",
+      "</td><td class=\"right\" data-v=\"", size, "\">", shown_size, "</td><td class=\"nowrap\">", when,
+      "</td><td class=\"owner\"><bdi>", document != NULL && document->rms_owner != NULL ? document->rms_owner : "",
+      "</bdi></td><td class=\"", table->late ? "mono" : "reason", "\">", why != NULL ? why : "", "</td></tr>\n", NULL);
   return !table->page->html.failed;
 }
 
