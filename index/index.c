@@ -124,6 +124,7 @@ tpd_index_free (TpdIndex *index)
 {
   if (index == NULL)
     return;
+  sqlite3_close (index->pin);
   g_free (index->path);
   g_free (index->real_root);
   g_free (index->source_id);

@@ -23,6 +23,7 @@
 
 #include <glib.h>
 
+#include "base/confine.h"
 #include "format/document.h"
 
 /* Goes up when the tables change: files of another version are set aside. */
@@ -46,6 +47,14 @@ void tpd_index_free (TpdIndex *index);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdIndex, tpd_index_free)
 
 const char *tpd_index_path (const TpdIndex *index);
+
+/*
+ * Declares what readers and writers of the file will need once this process is
+ * confined, for this `index` and others opened later for the same path. In a
+ * folder that holds anything but indexes, damage found later cannot be set
+ * aside then. `index` must live as long as they are used.
+ */
+gboolean tpd_index_reach (TpdIndex *index, TpdConfinement *reach, GError **error);
 
 /*
  * Renames the file, found to be damaged, to PATH.bad-N and tells so with

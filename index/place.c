@@ -238,7 +238,7 @@ tpd_index_rename_bad (const char *path, const char *why, GError **error)
         }
       if (errno != EEXIST)
         {
-          tpd_error_set_errno (error, errno, "the index %s cannot be used (%s) nor be set aside", path, why);
+          tpd_error_set_errno (error, errno, "the index %s cannot be used (%s) nor be set aside; remove it", path, why);
           return FALSE;
         }
     }

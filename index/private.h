@@ -12,6 +12,7 @@ struct _TpdIndex {
   char *source_id;
   gint64 source;    /* its row */
   gboolean network; /* on a file system without shared memory: no WAL */
+  sqlite3 *pin;     /* kept open by tpd_index_reach(), may be NULL */
 };
 
 /* Says what SQLite found wrong, with the remedy. */

@@ -19,12 +19,18 @@ typedef struct {
   TpdScanOptions scan;
   char *index, *html, *cutoff;
   gboolean csv, summary, all;
+
+  /* Opened before the process is confined. */
+  TpdIndex *opened;
+  TpdLateFile *page;
 } Arguments;
 
 static void
 arguments_clear (Arguments *arguments)
 {
   tpd_filter_clear (&arguments->scan.filter);
+  g_clear_pointer (&arguments->opened, tpd_index_free);
+  g_clear_pointer (&arguments->page, tpd_late_file_free);
   g_free (arguments->index);
   g_free (arguments->html);
   g_free (arguments->cutoff);
@@ -95,7 +101,7 @@ wants_summary (const Arguments *arguments, const TpdCommon *common)
 static gboolean
 report (const TpdScanReport *scan_report, const Arguments *arguments, const TpdCommon *common, GError **error)
 {
-  if (arguments->html != NULL && !tpd_scan_report_html (scan_report, arguments->html, error))
+  if (arguments->page != NULL && !tpd_scan_report_html (scan_report, arguments->page, error))
     return FALSE;
   if (wants_summary (arguments, common))
     {
@@ -107,6 +113,19 @@ report (const TpdScanReport *scan_report, const Arguments *arguments, const TpdC
   if (common->json)
     return tpd_scan_report_json (scan_report, arguments->all, error);
   return !arguments->csv || tpd_scan_report_csv (scan_report, arguments->all, error);
+}
+
+static gboolean
+open_outputs (TpdConfinement *reach, gpointer data, GError **error)
+{
+  Arguments *arguments = data;
+
+  arguments->opened = tpd_index_open (arguments->index, arguments->scan.root, error);
+  if (arguments->opened == NULL || !tpd_index_reach (arguments->opened, reach, error))
+    return FALSE;
+  if (arguments->html != NULL)
+    arguments->page = tpd_late_file_open (arguments->html, error);
+  return arguments->html == NULL || arguments->page != NULL;
 }
 
 static TpdExit
@@ -177,6 +196,8 @@ tpd_cmd_scan (int argc, char **argv)
       tpd_error ("%s; see tpd scan --help", error->message);
       return TPD_EXIT_USAGE;
     }
+  common.reach = open_outputs;
+  common.reach_data = &arguments;
   if (!tpd_session_start (&session, &common, TPD_AGENT_DEFAULT, &status))
     return status;
   return scan (&arguments, &common, &session);

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "crypto/secret.h"
+#include "tools/spill.h"
 
 /* For the content keys in the cache; less than what anybody may lock. */
 #define SECRET_MEMORY (32 * 1024)
@@ -416,6 +417,19 @@ tpd_interrupted (void)
 
 /* --- Session ---------------------------------------------------------- */
 
+static gboolean
+confine (const TpdCommon *common, GError **error)
+{
+  g_autoptr (TpdConfinement) reach = tpd_confinement_new (TPD_CONFINE_READS);
+
+  tpd_spill_prepare ();
+  for (char **file = common->files; file != NULL && *file != NULL; file++)
+    tpd_confinement_read (reach, *file);
+  if (common->reach != NULL && !common->reach (reach, common->reach_data, error))
+    return FALSE;
+  return tpd_confine (reach, error);
+}
+
 gboolean
 tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAgentFlags flags, TpdExit *status)
 {
@@ -439,7 +453,11 @@ tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAgentFlags f
     tpd_secret_init (SECRET_MEMORY);
   session->licenses = tpd_license_cache_new (LICENSE_CACHE_ENTRIES);
   session->unwrapper = tpd_unwrap_cache_new (agent, UNWRAP_CACHE_ENTRIES);
-  return TRUE;
+  if (confine (common, &error))
+    return TRUE;
+  tpd_error ("%s", error->message);
+  *status = g_error_matches (error, TPD_ERROR, TPD_ERROR_USAGE) ? TPD_EXIT_USAGE : TPD_EXIT_FAILED;
+  return FALSE;
 }
 
 void

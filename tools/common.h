@@ -7,6 +7,7 @@
 
 #include <glib.h>
 
+#include "base/confine.h"
 #include "crypto/agent.h"
 #include "format/document.h"
 #include "tools/command.h"
@@ -23,6 +24,14 @@ typedef enum {
   TPD_COMMON_JOBS = 1 << 5,  /* --jobs */
 } TpdCommonFlags;
 
+/*
+ * Opens what a command writes, between the start of the key agent and the
+ * confinement of this process, and declares in `reach` what it opens later:
+ * the FILE and DIR arguments are declared already, to be read. Errors end the
+ * command (TPD_ERROR_USAGE as wrong usage).
+ */
+typedef gboolean (*TpdReachFunc) (TpdConfinement *reach, gpointer data, GError **error);
+
 /* The common options as parsed; clear with tpd_common_clear(). */
 typedef struct {
   GArray *key_steps; /* --key and its relatives in the order given; private */
@@ -35,6 +44,10 @@ typedef struct {
   char *log_file;
   TpdOpenOptions open;
   char **files; /* raw bytes, NULL terminated, may be NULL */
+
+  /* Set by the command before tpd_session_start(), may be NULL. */
+  TpdReachFunc reach;
+  gpointer reach_data;
 } TpdCommon;
 
 void tpd_common_clear (TpdCommon *common);
@@ -67,9 +80,11 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TpdSession, tpd_session_clear)
 
 /*
  * Hardens this process, starts the key agent with the named keys, or those of
- * the default keyring, with a lane for each job, and installs the signal
- * handlers. Call before any file
- * argument is opened. FALSE: told on stderr, `*status` is the exit status.
+ * the default keyring, with a lane for each job, installs the signal handlers,
+ * and confines the process (base/confine.h): from then on it opens its
+ * arguments, for reading, and what `common->reach` declared. Call before any
+ * file argument is opened and any thread is made. FALSE: told on stderr,
+ * `*status` is the exit status.
  */
 gboolean tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAgentFlags flags, TpdExit *status);
 

@@ -195,27 +195,11 @@ write_page (TpdScanPage *page, GError **error)
 }
 
 gboolean
-tpd_scan_report_html (const TpdScanReport *report, const char *path, GError **error)
+tpd_scan_report_html (const TpdScanReport *report, TpdLateFile *file, GError **error)
 {
-  TpdScanPage page = { .report = report, .html.out = g_string_new (NULL) };
-  g_autofree char *temporary = g_strconcat (path, ".XXXXXX", NULL);
-  gboolean good = FALSE;
+  TpdScanPage page = { .report = report, .html.out = g_string_new (NULL), .html.fd = tpd_late_file_fd (file) };
+  gboolean good = write_page (&page, error) && tpd_late_file_commit (file, error);
 
-  page.html.fd = mkostemp (temporary, O_CLOEXEC);
-  if (page.html.fd < 0)
-    tpd_error_set_errno (error, errno, "cannot write the report %s", path);
-  else
-    {
-      good = write_page (&page, error);
-      close (page.html.fd);
-      if (good && rename (temporary, path) != 0)
-        {
-          tpd_error_set_errno (error, errno, "cannot write the report %s", path);
-          good = FALSE;
-        }
-      if (!good)
-        unlink (temporary);
-    }
   g_string_free (page.html.out, TRUE);
   return good;
 }

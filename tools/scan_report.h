@@ -2,6 +2,7 @@
 /* What `tpd scan` tells of a scan: lists, totals, and one page for people. */
 #pragma once
 
+#include "tools/late_file.h"
 #include "tools/record.h"
 #include "tools/scan.h"
 
@@ -33,5 +34,5 @@ gboolean tpd_scan_report_csv (const TpdScanReport *report, gboolean all, GError 
 gboolean tpd_scan_report_text (const TpdScanReport *report, GError **error);
 void tpd_scan_report_totals_json (const TpdScanReport *report);
 
-/* One self-contained page, 0600, put in place of `path` when it is complete. */
-gboolean tpd_scan_report_html (const TpdScanReport *report, const char *path, GError **error);
+/* One self-contained page, put in its place when it is complete. */
+gboolean tpd_scan_report_html (const TpdScanReport *report, TpdLateFile *file, GError **error);

@@ -13,14 +13,31 @@
 
 #include "base/error.h"
 
+static int prepared = -1;
+static gint taken; /* atomic: a spill has it */
+
 struct _TpdSpill {
   gsize max;
   GByteArray *memory; /* NUL, text, NUL, text, ... NUL */
   int fd;             /* -1: not made yet */
+  gboolean took;      /* `fd` is the prepared one */
   gboolean unusable;  /* it could not be written */
   guint64 file_size;
   GArray *pieces; /* of gsize */
 };
+
+static int
+open_file (void)
+{
+  return open (g_get_tmp_dir (), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+void
+tpd_spill_prepare (void)
+{
+  if (prepared < 0)
+    prepared = open_file ();
+}
 
 TpdSpill *
 tpd_spill_new (gsize max)
@@ -39,7 +56,12 @@ tpd_spill_free (TpdSpill *spill)
 {
   if (spill == NULL)
     return;
-  if (spill->fd >= 0)
+  if (spill->took)
+    {
+      if (ftruncate (spill->fd, 0) == 0)
+        g_atomic_int_set (&taken, 0);
+    }
+  else if (spill->fd >= 0)
     close (spill->fd);
   g_byte_array_unref (spill->memory);
   g_array_unref (spill->pieces);
@@ -51,8 +73,13 @@ write_piece (TpdSpill *spill, const guint8 *data, gsize len)
 {
   guint64 off = spill->file_size;
 
+  if (spill->fd < 0 && prepared >= 0 && g_atomic_int_compare_and_exchange (&taken, 0, 1))
+    {
+      spill->fd = prepared;
+      spill->took = TRUE;
+    }
   if (spill->fd < 0)
-    spill->fd = open (g_get_tmp_dir (), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    spill->fd = open_file ();
   if (spill->fd < 0)
     return FALSE;
   while (len > 0)

@@ -9,6 +9,10 @@
 
 typedef struct _TpdSpill TpdSpill;
 
+/* Opens the file, for a process that will be confined (base/confine.h) and
+ * cannot open it when it is needed. One spill at a time has it. */
+void tpd_spill_prepare (void);
+
 /* Keeps about `max` bytes in memory. When the file cannot be written, memory
  * is used after all. */
 TpdSpill *tpd_spill_new (gsize max);
