@@ -82,11 +82,10 @@ capabilities_kept (TpdConfineFlags flags)
 }
 
 gboolean
-tpd_confine_capabilities (TpdConfineFlags flags, GError **error)
+tpd_capabilities_keep (guint64 kept, GError **error)
 {
   struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
   struct __user_cap_data_struct data[2] = { { 0 } };
-  const guint64 kept = capabilities_kept (flags);
 
   if (syscall (SYS_capget, &header, data) != 0)
     {
@@ -160,7 +159,7 @@ tpd_confine (const TpdConfinement *confinement, GError **error)
       return FALSE;
     }
   raise_lock_limit ();
-  if (!tpd_confine_capabilities (confinement->flags, error))
+  if (!tpd_capabilities_keep (capabilities_kept (confinement->flags), error))
     return FALSE;
   /* A change of credentials may have undone it. */
   prctl (PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -68,5 +68,12 @@ void tpd_confinement_write (TpdConfinement *confinement, const char *path);
  */
 gboolean tpd_confine (const TpdConfinement *confinement, GError **error);
 
+/*
+ * Gives up all capabilities of the calling thread but those of `kept` (bits
+ * 1 << CAP_...), also for programs that it could run. Errors:
+ * TPD_ERROR_CONFINE.
+ */
+gboolean tpd_capabilities_keep (guint64 kept, GError **error);
+
 /* The version of Landlock that this kernel has, 0: none. */
 guint tpd_landlock_abi (void);

@@ -27,7 +27,6 @@ struct _TpdConfinement {
 };
 
 /* Each one layer, in the order in which they are to be called. */
-gboolean tpd_confine_capabilities (TpdConfineFlags flags, GError **error);
 /* FALSE without an error: this kernel has none. */
 gboolean tpd_confine_paths (const TpdConfinement *confinement, GError **error);
 gboolean tpd_confine_system_calls (TpdConfineFlags flags, GError **error);

@@ -17,8 +17,8 @@
  *    ends it (PR_SET_PDEATHSIG), so that no prompt is left behind.
  * 5. It locks its memory and lets go of the world: own session, directory /,
  *    standard streams to /dev/null (a caller that reads our output would wait
- *    for its end forever), no new privileges, deaf to the signals that end the
- *    parent. PR_SET_PDEATHSIG goes too: the parent may become a daemon by
+ *    for its end forever), no new privileges, no capabilities, deaf to the
+ *    signals that end the parent. PR_SET_PDEATHSIG goes too: the parent may become a daemon by
  *    fork().
  * 6. It makes its threads, one a lane, and confines itself (crypto/confine.h):
  *    from then on it can answer on the sockets it has, and calculate.
@@ -39,6 +39,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "base/confine.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "crypto/agent_private.h"
@@ -396,7 +397,7 @@ tpd_agent_run (const TpdAgentSetup *setup)
   if (g_bytes_get_size (description) > TPD_WIRE_KEYRING_MAX || keys->len > TPD_WIRE_STATS_KEYS_MAX)
     g_set_error_literal (&error, TPD_ERROR, TPD_ERROR_KEY_FILE,
                          "The key files hold more keys or templates than can be used");
-  if (error || !tpd_process_let_go (&error))
+  if (error || !tpd_process_let_go (&error) || !tpd_capabilities_keep (0, &error))
     fail (setup, helpers, error);
 
   agent_init (&agent, setup, keys, helpers);

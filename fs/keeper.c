@@ -13,11 +13,11 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
 
+#include "base/confine.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -126,19 +126,7 @@ serve (int fd, const char *mountpoint)
 }
 
 /* Root's keeper unmounts and looks at paths, and is not to do more. */
-static void
-drop_capabilities (void)
-{
-  struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
-  struct __user_cap_data_struct data[2] = { { 0 } };
-
-  if (syscall (SYS_capget, &header, data) != 0)
-    return;
-  data[0].permitted &= 1u << CAP_SYS_ADMIN | 1u << CAP_DAC_READ_SEARCH;
-  data[0].effective = data[0].permitted;
-  data[1].permitted = data[1].effective = data[0].inheritable = data[1].inheritable = 0;
-  (void) syscall (SYS_capset, &header, data);
-}
+#define KEPT (G_GUINT64_CONSTANT (1) << CAP_SYS_ADMIN | G_GUINT64_CONSTANT (1) << CAP_DAC_READ_SEARCH)
 
 static void G_GNUC_NORETURN
 run (int fd, const char *mountpoint, const char *log_name, pid_t mount)
@@ -160,7 +148,8 @@ run (int fd, const char *mountpoint, const char *log_name, pid_t mount)
   if (geteuid () == 0)
     {
       prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-      drop_capabilities ();
+      if (!tpd_capabilities_keep (KEPT, NULL))
+        _exit (1);
     }
   prctl (PR_SET_DUMPABLE, 0, 0, 0, 0);
   if (log_name != NULL)
