@@ -33,9 +33,5 @@ guint64 tpd_sink_size (const TpdSink *sink);
 TpdSource *tpd_sink_to_source (TpdSink *sink, GError **error);
 TpdDocument *tpd_sink_to_document (TpdSink *sink, TpdKind kind, GError **error);
 
-/* The sealed memory file behind a decoded document, -1 for others; owned by
- * the document. */
-int tpd_document_memory_fd (TpdDocument *document);
-
 /* Charges `bytes` of decoded data; TPD_ERROR_TOO_LARGE or _CANCELLED. */
 gboolean tpd_budget_charge (TpdBudget *budget, guint64 bytes, GError **error);

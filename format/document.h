@@ -187,5 +187,9 @@ tpd_document_pread (TpdDocument *document, void *buf, gsize len, guint64 off, GE
   return document->klass->pread (document, buf, len, off, error);
 }
 
+/* The sealed memory file that holds all of a decoded document's plaintext, -1
+ * for others; owned by the document. */
+int tpd_document_memory_fd (TpdDocument *document);
+
 /* The plaintext of `document` as a source (nesting). (transfer full) */
 TpdSource *tpd_source_new_document (TpdDocument *document);

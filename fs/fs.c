@@ -23,6 +23,7 @@ static const char *const count_words[TPD_N_COUNTS] = {
   [TPD_COUNT_LISTINGS] = "listings",
   [TPD_COUNT_OPENS_PLAIN] = "opens_plain",
   [TPD_COUNT_OPENS_PROTECTED] = "opens_protected",
+  [TPD_COUNT_OPENS_PASSTHROUGH] = "opens_passthrough",
   [TPD_COUNT_OPENS_REFUSED] = "opens_refused",
   [TPD_COUNT_READS] = "reads",
   [TPD_COUNT_BYTES_PLAIN] = "bytes_plain",
@@ -159,6 +160,7 @@ tpd_fs_free (TpdFs *fs)
   if (fs->inodes != NULL)
     tpd_inodes_foreach (fs->inodes, tpd_open_file_close_all, NULL);
   g_clear_pointer (&fs->inodes, tpd_inodes_free);
+  g_clear_pointer (&fs->passthrough, tpd_passthrough_free);
   g_clear_pointer (&fs->unwrapper, tpd_unwrapper_unref);
   g_clear_pointer (&fs->keyring, tpd_keyring_unref);
   g_clear_pointer (&fs->keeper, tpd_keeper_free);

@@ -19,6 +19,7 @@
 #include "fs/keeper.h"
 #include "fs/notify.h"
 #include "fs/options.h"
+#include "fs/passthrough.h"
 #include "fs/report.h"
 #include "fs/view.h"
 
@@ -30,6 +31,7 @@ typedef enum {
   TPD_COUNT_LISTINGS,
   TPD_COUNT_OPENS_PLAIN,
   TPD_COUNT_OPENS_PROTECTED,
+  TPD_COUNT_OPENS_PASSTHROUGH, /* of both */
   TPD_COUNT_OPENS_REFUSED,
   TPD_COUNT_READS,
   TPD_COUNT_BYTES_PLAIN,
@@ -62,6 +64,7 @@ typedef struct _TpdFs {
   TpdDocXattrs *xattrs;
   TpdDecoder *decoder; /* NULL until tpd_fs_start() */
   TpdKeeper *keeper;
+  TpdPassthrough *passthrough; /* NULL: none */
 
   TpdKeyring *keyring;     /* NULL: no keys */
   TpdUnwrapper *unwrapper; /* remembers what it unwrapped */
@@ -70,7 +73,8 @@ typedef struct _TpdFs {
   guint64 counts[TPD_N_COUNTS]; /* atomic; tpd_fs_count() */
 } TpdFs;
 
-/* Takes ownership of `root_fd`, `source`, `mountpoint`, `keyring`, `unwrapper`. */
+/* Takes ownership of `root_fd`, `source`, `mountpoint`, `keyring`, `unwrapper`;
+ * tpd_fs_free() also frees a `passthrough` that was set. */
 TpdFs *tpd_fs_new (const TpdFsOptions *options, int root_fd, char *source, char *mountpoint, TpdKeyring *keyring,
                    TpdUnwrapper *unwrapper, GError **error);
 /* Starts the threads of the parts: once the mount is confined. */

@@ -24,7 +24,8 @@
  * A node is found by id for requests, and by (dev, ino) so that hard links
  * stay one inode. Source file systems use inode numbers again: when the type
  * of file differs from the node's, the old node is detached (found by id
- * only) and a new one takes its place. When the type is the same, the stamp
+ * only) and a new one takes its place; likewise when a file that is open
+ * becomes one that must be read in another way (fs/open_file.c). When the type is the same, the stamp
  * shows the change; the old file cannot have been open through us, or its
  * number would not have been free.
  *
@@ -403,6 +404,22 @@ tpd_inodes_intern (TpdInodes *inodes, TpdNode *parent, const char *name, const T
   g_mutex_unlock (&by_id->lock);
   g_mutex_unlock (&by_file->lock);
   return node;
+}
+
+void
+tpd_inodes_detach (TpdInodes *inodes, TpdNode *node)
+{
+  Shard *by_file = shard_of (inodes, BY_FILE, node_hash (BY_FILE, node));
+
+  if (node->id == TPD_NODE_ROOT)
+    return;
+  g_mutex_lock (&by_file->lock);
+  if (!node->detached)
+    {
+      shard_remove (by_file, BY_FILE, node);
+      node->detached = TRUE;
+    }
+  g_mutex_unlock (&by_file->lock);
 }
 
 void

@@ -71,6 +71,13 @@ TpdNode *tpd_inodes_get (TpdInodes *inodes, guint64 id);
  */
 TpdNode *tpd_inodes_intern (TpdInodes *inodes, TpdNode *parent, const char *name, const TpdStamp *stamp);
 
+/*
+ * From now on the file of `node` gets another node where it is found anew; who
+ * has this one open keeps it. For a file that has become something else, which
+ * the kernel could not have open in two ways at once as one inode.
+ */
+void tpd_inodes_detach (TpdInodes *inodes, TpdNode *node);
+
 TpdNode *tpd_node_ref (TpdNode *node);
 void tpd_node_unref (TpdInodes *inodes, TpdNode *node);
 

@@ -4,7 +4,8 @@
  *
  * The order of start matters: the process is hardened first; the key agent is
  * forked before any thread exists and before anything of the source is read,
- * while a password can still be asked for on the terminal; the launcher ends
+ * while a password can still be asked for on the terminal; so is the broker
+ * (fs/broker.h), which has no secret to inherit; the launcher ends
  * only when the mount answers (fs/daemon.h). Once the mount is made, and before
  * the first thread and the first request, the process is confined to what it
  * needs from then on (fs/confined.h); what that does not allow and is needed at
@@ -153,6 +154,7 @@ settle (TpdFs *fs, GError **error)
 {
   const char *log_name = fs->options->foreground ? NULL : "tpdfs";
 
+  tpd_passthrough_connect (fs->passthrough, fuse_session_fd (fs->session));
   fs->keeper = tpd_keeper_start (fs->mountpoint, log_name, error);
   if (fs->keeper == NULL)
     return FALSE;
@@ -215,6 +217,7 @@ static int
 run (TpdFsOptions *options, TpdPlaces *places)
 {
   g_autoptr (TpdUnwrapper) agent = NULL;
+  g_autoptr (TpdPassthrough) passthrough = NULL;
   g_autoptr (TpdFs) fs = NULL;
   g_autoptr (GError) error = NULL;
   TpdKeyring *keyring = NULL;
@@ -233,6 +236,7 @@ run (TpdFsOptions *options, TpdPlaces *places)
                            &keyring, &error);
   if (agent == NULL)
     return fail (EXIT_KEY, error);
+  passthrough = tpd_passthrough_new (options, places->root_fd, places->source);
   tpd_secret_init (SECRET_MEMORY);
   fs = tpd_fs_new (options, places->root_fd, g_strdup (places->source), g_strdup (places->mountpoint), keyring,
                    tpd_unwrap_cache_new (agent, MAX_REMEMBERED_KEYS), &error);
@@ -241,6 +245,7 @@ run (TpdFsOptions *options, TpdPlaces *places)
     return fail (EXIT_MOUNT, error);
   fs->agent_pid = tpd_agent_pid (agent);
   fs->ready_fd = ready_fd;
+  fs->passthrough = g_steal_pointer (&passthrough);
   return mount_and_serve (fs);
 }
 

@@ -7,6 +7,19 @@
  * number of openers are under the node lock; when the last opener goes, the
  * file leaves the list under that lock, so that nobody can join it any more.
  * References keep it in memory for whoever is using it at that moment.
+ *
+ * One way of reading at a time
+ *
+ * The kernel reads an inode either through its page cache, asking us, or from
+ * a registered file (passthrough), and as long as anybody has it open in one
+ * way it answers EIO to whoever would open it in the other or from another
+ * registered file. So the first opener decides, for all who come while it is
+ * open: the decision, with the registration, is made under the passthrough
+ * lock of the inode. All openers of a registered file share one TpdOpenFile,
+ * the last of them gives the registration up; the kernel has let go of it
+ * before it sends that RELEASE. A file that cannot be joined, because it has
+ * become another since, gets another inode: the node is detached, and ESTALE
+ * makes the kernel look the path up anew.
  */
 #include "fs/open_file.h"
 
@@ -21,11 +34,12 @@ struct _TpdOpenFile {
   gint refs;     /* atomic */
   guint openers; /* under the node lock */
   TpdOpenFile *next;
-  TpdNode *node; /* counted reference */
-  TpdSource *source;
-  int fd;                /* the source's */
+  TpdNode *node;         /* counted reference */
+  TpdSource *source;     /* NULL: registered, and the descriptor was not kept */
+  int fd;                /* the source's; -1 */
   TpdDocument *document; /* NULL: plain */
   TpdStamp stamp;        /* when it was opened */
+  gint32 backing_id;     /* registered with the kernel; 0: not */
 };
 
 static void
@@ -33,7 +47,8 @@ file_free (TpdOpenFile *file)
 {
   if (file->document != NULL)
     tpd_document_unref (file->document);
-  tpd_source_unref (file->source);
+  if (file->source != NULL)
+    tpd_source_unref (file->source);
   g_free (file);
 }
 
@@ -45,6 +60,8 @@ file_unref (TpdFs *fs, TpdOpenFile *file)
 
   if (!g_atomic_int_dec_and_test (&file->refs))
     return;
+  if (file->backing_id > 0 && file->source != NULL)
+    tpd_passthrough_give_fd (fs->passthrough);
   file_free (file);
   if (protected)
     tpd_decoder_released (fs->decoder);
@@ -61,12 +78,14 @@ tpd_open_file_close_all (TpdNode *node, gpointer data)
     }
 }
 
-/* Under the node lock: the document that others have open in this version. */
+/* Under the node lock: what others have open in this version; of a plain file
+ * that is registered there is one, whatever was written to it since. */
 static TpdOpenFile *
-join (TpdNode *node, const TpdStamp *stamp)
+join (TpdNode *node, gboolean protected, const TpdStamp *stamp)
 {
   for (TpdOpenFile *file = node->opens; file != NULL; file = file->next)
-    if (file->document != NULL && tpd_stamp_same_content (&file->stamp, stamp))
+    if (protected ? file->document != NULL && tpd_stamp_same_content (&file->stamp, stamp)
+                  : file->document == NULL && file->backing_id > 0)
       {
         file->openers++;
         g_atomic_int_inc (&file->refs);
@@ -75,45 +94,103 @@ join (TpdNode *node, const TpdStamp *stamp)
   return NULL;
 }
 
-/* Enters a new file, or joins one that another thread entered meanwhile. */
-static TpdOpenFile *
-enter (TpdFs *fs, TpdNode *node, TpdSource *source, int fd, TpdDocument *document, const TpdStamp *stamp,
-       gboolean cacheable, gboolean *keep_cache)
+/* Under the node lock: whether the kernel's pages are those of this version;
+ * from now on they are to be. */
+static gboolean
+keep_pages (TpdNode *node, const TpdStamp *stamp, gboolean cacheable)
 {
-  TpdOpenFile *file = g_new0 (TpdOpenFile, 1), *joined = NULL;
+  gboolean were = node->cached;
+
+  cacheable = cacheable && tpd_stamp_same_content (&node->stamp, stamp);
+  node->cached = cacheable;
+  return cacheable && were;
+}
+
+static TpdOpenFile *
+file_new (TpdFs *fs, TpdNode *node, TpdSource *source, int fd, TpdDocument *document, const TpdStamp *stamp,
+          gint32 backing_id)
+{
+  TpdOpenFile *file = g_new0 (TpdOpenFile, 1);
 
   file->refs = 1;
   file->openers = 1;
   file->node = tpd_node_ref (node);
-  file->source = tpd_source_ref (source);
-  file->fd = fd;
   file->document = document != NULL ? tpd_document_ref (document) : NULL;
   file->stamp = *stamp;
-  tpd_node_lock (node);
-  if (document != NULL)
-    joined = join (node, stamp);
-  if (joined == NULL)
+  file->backing_id = backing_id;
+  file->fd = -1;
+  if (backing_id == 0 || tpd_passthrough_take_fd (fs->passthrough))
     {
-      file->next = node->opens;
-      node->opens = file;
+      file->source = tpd_source_ref (source);
+      file->fd = fd;
     }
-  cacheable = cacheable && tpd_stamp_same_content (&node->stamp, stamp);
-  *keep_cache = cacheable && node->cached;
-  node->cached = cacheable;
+  return file;
+}
+
+/* Under the passthrough lock: see enter(). */
+static TpdOpenFile *
+enter_locked (TpdFs *fs, TpdNode *node, TpdSource *source, int fd, TpdDocument *document, const TpdStamp *stamp,
+              gboolean cacheable, gboolean *keep_cache)
+{
+  TpdOpenFile *file;
+  gboolean is_open, registered;
+  gint32 backing_id = 0;
+
+  tpd_node_lock (node);
+  file = join (node, document != NULL, stamp);
+  is_open = node->opens != NULL;
+  registered = is_open && node->opens->backing_id > 0;
+  *keep_cache = file != NULL && !registered && keep_pages (node, stamp, cacheable);
   tpd_node_unlock (node);
-  if (joined == NULL)
+  if (file != NULL || registered)
     return file;
-  file_unref (fs, file);
-  return joined;
+
+  if (!is_open && document == NULL)
+    backing_id = tpd_passthrough_register (fs->passthrough, fd, stamp->size);
+  else if (!is_open && tpd_document_memory_fd (document) >= 0)
+    backing_id = tpd_passthrough_register (fs->passthrough, tpd_document_memory_fd (document), document->plain_size);
+  file = file_new (fs, node, source, fd, document, stamp, backing_id);
+  tpd_node_lock (node);
+  file->next = node->opens;
+  node->opens = file;
+  *keep_cache = backing_id == 0 && keep_pages (node, stamp, cacheable);
+  tpd_node_unlock (node);
+  return file;
+}
+
+/* Enters a new file, or joins one that is open. NULL: what is open is another
+ * content, which the kernel cannot have open together with this one. */
+static TpdOpenFile *
+enter (TpdFs *fs, TpdNode *node, TpdSource *source, int fd, TpdDocument *document, const TpdStamp *stamp,
+       gboolean cacheable, gboolean *keep_cache)
+{
+  TpdOpenFile *file;
+
+  tpd_passthrough_lock (fs->passthrough, node->id);
+  file = enter_locked (fs, node, source, fd, document, stamp, cacheable, keep_cache);
+  tpd_passthrough_unlock (fs->passthrough, node->id);
+  if (file == NULL)
+    tpd_inodes_detach (fs->inodes, node);
+  return file;
+}
+
+static void
+count_open (TpdFs *fs, const TpdOpenFile *file)
+{
+  tpd_fs_count (fs, file->document != NULL ? TPD_COUNT_OPENS_PROTECTED : TPD_COUNT_OPENS_PLAIN, 1);
+  if (file->backing_id > 0)
+    tpd_fs_count (fs, TPD_COUNT_OPENS_PASSTHROUGH, 1);
 }
 
 void
 tpd_open_file_close (TpdFs *fs, TpdOpenFile *file)
 {
   TpdNode *node = file->node;
+  gboolean last;
 
   tpd_node_lock (node);
-  if (--file->openers == 0)
+  last = --file->openers == 0;
+  if (last)
     {
       TpdOpenFile **link = &node->opens;
 
@@ -122,6 +199,8 @@ tpd_open_file_close (TpdFs *fs, TpdOpenFile *file)
       *link = file->next;
     }
   tpd_node_unlock (node);
+  if (last && file->backing_id > 0)
+    tpd_passthrough_unregister (fs->passthrough, file->backing_id);
   file_unref (fs, file);
 }
 
@@ -212,8 +291,10 @@ open_protected (TpdFs *fs, TpdNode *node, TpdSource *source, int fd, const TpdSt
     return stale (fs, node);
   if (decoded.document == NULL)
     return refuse_crowded (fs, node, stamp, facts->kind);
-  tpd_fs_count (fs, TPD_COUNT_OPENS_PROTECTED, 1);
   *out = enter (fs, node, source, fd, decoded.document, stamp, TRUE, keep_cache);
+  if (*out == NULL)
+    return stale (fs, node);
+  count_open (fs, *out);
   return 0;
 }
 
@@ -270,27 +351,32 @@ tpd_open_file (TpdFs *fs, TpdNode *node, TpdOpenFile **out, gboolean *keep_cache
           && (stamp.mode != published.mode || stamp.uid != published.uid || stamp.gid != published.gid
               || facts.verdict != TPD_VERDICT_NOT_PROTECTED || !is_still_plain (fs, node, source, &st)))
         return stale (fs, node);
-      tpd_fs_count (fs, TPD_COUNT_OPENS_PLAIN, 1);
       *out = enter (fs, node, source, fd, NULL, &stamp, same, keep_cache);
+      if (*out == NULL)
+        return stale (fs, node);
+      count_open (fs, *out);
       return 0;
     }
   if (!same)
     return stale (fs, node);
 
   tpd_node_lock (node);
-  *out = join (node, &stamp);
-  if (*out != NULL)
-    {
-      *keep_cache = node->cached;
-      node->cached = tpd_stamp_same_content (&node->stamp, &stamp);
-    }
+  *out = join (node, TRUE, &stamp);
+  if (*out != NULL && (*out)->backing_id == 0)
+    *keep_cache = keep_pages (node, &stamp, TRUE);
   tpd_node_unlock (node);
   if (*out != NULL)
     {
-      tpd_fs_count (fs, TPD_COUNT_OPENS_PROTECTED, 1);
+      count_open (fs, *out);
       return 0;
     }
   return open_protected (fs, node, source, fd, &stamp, &facts, out, keep_cache, wait);
+}
+
+gint32
+tpd_open_file_backing_id (const TpdOpenFile *file)
+{
+  return file->backing_id;
 }
 
 int
@@ -299,22 +385,87 @@ tpd_open_file_fd (const TpdOpenFile *file)
   return file->document == NULL ? file->fd : -1;
 }
 
+/* Under the node lock: the registered document, of which there is one at most. */
+static const TpdOpenFile *
+registered_document (const TpdNode *node)
+{
+  const TpdOpenFile *file = node->opens;
+
+  return file != NULL && file->document != NULL && file->backing_id > 0 ? file : NULL;
+}
+
+gboolean
+tpd_open_file_keeps_older (TpdNode *node, const TpdStamp *now)
+{
+  const TpdOpenFile *file;
+  gboolean older;
+
+  tpd_node_lock (node);
+  file = registered_document (node);
+  older = file != NULL && !tpd_stamp_same_content (&file->stamp, now);
+  tpd_node_unlock (node);
+  return older;
+}
+
+static void
+put_stamp (struct stat *st, const TpdStamp *stamp)
+{
+  const gint64 second = G_GINT64_CONSTANT (1000000000);
+
+  st->st_size = (off_t) stamp->size;
+  st->st_mtim = (struct timespec){ stamp->mtime_ns / second, stamp->mtime_ns % second };
+  st->st_ctim = (struct timespec){ stamp->ctime_ns / second, stamp->ctime_ns % second };
+}
+
+/* When there is no descriptor to ask. */
+static void
+stat_published (TpdNode *node, struct stat *st)
+{
+  TpdStamp stamp;
+  TpdFacts facts;
+
+  tpd_node_get_published (node, &stamp, &facts);
+  *st = (struct stat){
+    .st_dev = stamp.dev,
+    .st_ino = stamp.ino,
+    .st_mode = stamp.mode,
+    .st_uid = stamp.uid,
+    .st_gid = stamp.gid,
+    .st_blksize = 4096,
+    .st_blocks = (blkcnt_t) (stamp.size / 512 + (stamp.size % 512 != 0)),
+  };
+  put_stamp (st, &stamp);
+  st->st_atim = st->st_mtim;
+}
+
 gboolean
 tpd_open_file_stat_any (TpdNode *node, struct stat *st)
 {
+  const TpdOpenFile *document;
+  gboolean is_open, fixed;
+  TpdStamp stamp = { 0 };
   int fd = -1;
-  gboolean fine;
 
-  /* A second descriptor, since the first may be closed at any moment. */
   tpd_node_lock (node);
-  if (node->opens != NULL)
-    fd = fcntl (node->opens->fd, F_DUPFD_CLOEXEC, 3);
+  is_open = node->opens != NULL;
+  document = registered_document (node);
+  fixed = document != NULL;
+  if (fixed)
+    stamp = document->stamp;
+  /* A second descriptor, since the first may be closed at any moment. */
+  for (TpdOpenFile *file = node->opens; file != NULL && fd < 0; file = file->next)
+    if (file->fd >= 0)
+      fd = fcntl (file->fd, F_DUPFD_CLOEXEC, 3);
   tpd_node_unlock (node);
-  if (fd < 0)
+  if (!is_open)
     return FALSE;
-  fine = fstat (fd, st) == 0;
-  close (fd);
-  return fine;
+  if (fd < 0 || fstat (fd, st) != 0)
+    stat_published (node, st);
+  if (fd >= 0)
+    close (fd);
+  if (fixed)
+    put_stamp (st, &stamp);
+  return TRUE;
 }
 
 static gssize
@@ -346,9 +497,10 @@ tpd_open_file_read (TpdFs *fs, TpdOpenFile *file, void *buf, gsize len, guint64 
   gssize n;
 
   if (file->document == NULL)
-    return read_plain (file->fd, buf, len, off);
+    return file->fd >= 0 ? read_plain (file->fd, buf, len, off) : -EIO; /* the kernel reads it itself */
   n = tpd_document_pread (file->document, buf, len, off, &error);
-  changed = !tpd_source_stamp (file->source, &now, NULL) || !tpd_stamp_same_content (&now, &file->stamp);
+  changed = file->source == NULL || !tpd_source_stamp (file->source, &now, NULL)
+            || !tpd_stamp_same_content (&now, &file->stamp);
   if (n >= 0 && !changed)
     return n;
 

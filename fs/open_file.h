@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Open files. A plain file has a descriptor for each open; all openers of the
- * same version of a protected file share one document.
+ * Open files. A plain file has a descriptor for each open, or one for all when
+ * it is registered with the kernel; all openers of the same version of a
+ * protected file share one document.
  */
 #pragma once
 
@@ -18,12 +19,29 @@ void tpd_open_file_close (TpdFs *fs, TpdOpenFile *file);
 /* Closes what is still open of `node` when the mount ends: TpdInodes each. */
 void tpd_open_file_close_all (TpdNode *node, gpointer data);
 
-/* The descriptor of a plain file, -1 for a protected one. */
+/* The kernel is to read the file that is registered under this id; 0: it is
+ * read through the mount. */
+gint32 tpd_open_file_backing_id (const TpdOpenFile *file);
+
+/* The descriptor of a plain file that is read through the mount; -1 for a
+ * protected one. */
 int tpd_open_file_fd (const TpdOpenFile *file);
+
+/*
+ * Whether a decoded document is open, and read by the kernel itself, whose
+ * source has become `now` since. Who reads it goes on reading the version that
+ * was decoded; the new one needs a node of its own.
+ */
+gboolean tpd_open_file_keeps_older (TpdNode *node, const TpdStamp *now);
 
 /* Reads plaintext; like pread(2), -errno on failure. Protected files whose
  * source changed since they were opened fail with EIO. */
 gssize tpd_open_file_read (TpdFs *fs, TpdOpenFile *file, void *buf, gsize len, guint64 off);
 
-/* fstat through any open handle of `node`; FALSE if it is not open. */
+/*
+ * Attributes of what is open of `node`, FALSE if nothing is: by fstat through
+ * any handle, or as published last when there is no descriptor for it. Of a
+ * decoded document that the kernel reads itself size and times are those of
+ * the version that was decoded.
+ */
 gboolean tpd_open_file_stat_any (TpdNode *node, struct stat *st);

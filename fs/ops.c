@@ -42,6 +42,13 @@ op_init (void *userdata, struct fuse_conn_info *conn)
   want (conn, FUSE_CAP_PARALLEL_DIROPS);
   want (conn, FUSE_CAP_CACHE_SYMLINKS);
   want (conn, FUSE_CAP_ASYNC_DIO);
+#ifdef FUSE_CAP_PASSTHROUGH
+  if (tpd_passthrough_is_possible (fs->passthrough))
+    {
+      conn->max_backing_stack_depth = tpd_passthrough_depth (fs->passthrough);
+      tpd_passthrough_set_offered (fs->passthrough, want (conn, FUSE_CAP_PASSTHROUGH));
+    }
+#endif
 #ifdef FUSE_CAP_NO_EXPORT_SUPPORT
   want (conn, FUSE_CAP_NO_EXPORT_SUPPORT);
 #endif

@@ -86,6 +86,9 @@ run_open (TpdFs *fs, TpdCall *call)
       return 0;
     }
   call->fi.keep_cache = keep_cache && fs->options->cache != TPD_CACHE_NEVER;
+#ifdef FUSE_CAP_PASSTHROUGH
+  call->fi.backing_id = tpd_open_file_backing_id (file);
+#endif
   call->fi.fh = (guintptr) file;
   /* The caller was interrupted: there will be no RELEASE. */
   if (fuse_reply_open (call->req, &call->fi) != 0)

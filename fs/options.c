@@ -58,6 +58,8 @@ static const Word words[] = {
     "look into files: all but offline stubs (default), all, or none" },
   { "cache", CHOICE, AT (cache), "WORD", "auto|always|never",
     "kernel caching: checked after 1 s (default), for archives that never change, or none" },
+  { "passthrough", CHOICE, AT (passthrough), "WORD", "auto|always|off",
+    "let the kernel read large plain and decoded files itself where it can (default), all, or none" },
   { "snapshots", FLAG, AT (snapshots), NULL, NULL, "list .snapshot, ~snapshot and .zfs" },
   { "one_file_system", FLAG, AT (one_file_system), NULL, NULL, "stay on the file system of SOURCE" },
   { "allow_other", FLAG, AT (allow_other), NULL, NULL, "let other users in, as far as modes and ACLs allow" },
@@ -77,7 +79,7 @@ static const Word words[] = {
 
 /* Designed, and refused by name until they are there. */
 static const char *const later[] = {
-  "index", "audit", "audit_log", "identities", "superusers", "labels", "spill", "export", "setuid", "passthrough",
+  "index", "audit", "audit_log", "identities", "superusers", "labels", "spill", "export", "setuid",
 };
 
 /* What mount(8), fstab(5) and systemd.mount(5) may add. A trailing = takes any value. */

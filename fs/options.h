@@ -16,6 +16,7 @@ typedef enum { TPD_CACHE_AUTO, TPD_CACHE_ALWAYS, TPD_CACHE_NEVER } TpdCacheChoic
 typedef enum { TPD_PROBE_AUTO, TPD_PROBE_ALWAYS, TPD_PROBE_NEVER } TpdProbeChoice;
 typedef enum { TPD_NAMES_PLAIN, TPD_NAMES_SOURCE } TpdNamesChoice;
 typedef enum { TPD_UNREADABLE_DENY, TPD_UNREADABLE_RAW } TpdUnreadableChoice;
+typedef enum { TPD_PASSTHROUGH_AUTO, TPD_PASSTHROUGH_ALWAYS, TPD_PASSTHROUGH_OFF } TpdPassthroughChoice;
 typedef enum { TPD_ERRORS_VERDICT, TPD_ERRORS_EACCES } TpdErrorsChoice;
 
 #define TPD_NO_MASK G_MAXUINT
@@ -30,9 +31,10 @@ typedef struct {
   TpdKeyConfig *keys;  /* of --key; keyring files are not loaded yet */
   GPtrArray *keyrings; /* of char *: --keyring */
 
-  int names, cache, probe, unreadable, errors, iv, mail; /* the enums above, TpdIvChoice, TpdMailForm */
-  GPtrArray *pext;                                       /* of char *, NULL terminated once parsed */
-  TpdNameRules name_rules;                               /* points into `pext` */
+  /* The enums above, TpdIvChoice, TpdMailForm. */
+  int names, cache, probe, unreadable, errors, passthrough, iv, mail;
+  GPtrArray *pext;         /* of char *, NULL terminated once parsed */
+  TpdNameRules name_rules; /* points into `pext` */
   guint nested;
   guint64 decode_budget; /* bytes */
 

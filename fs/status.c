@@ -127,6 +127,22 @@ add_decoder (TpdFs *fs, JsonBuilder *builder)
   json_builder_end_object (builder);
 }
 
+static void
+add_passthrough (TpdFs *fs, JsonBuilder *builder)
+{
+  TpdPassthroughState state;
+
+  tpd_passthrough_get_state (fs->passthrough, &state);
+  json_builder_set_member_name (builder, "passthrough");
+  json_builder_begin_object (builder);
+  add_string (builder, "state", state.state);
+  add_string (builder, "why", state.why);
+  add_number (builder, "files", state.files);
+  add_number (builder, "refused", state.refused);
+  add_number (builder, "broker_pid", (guint64) state.broker_pid);
+  json_builder_end_object (builder);
+}
+
 static char *
 status_json (TpdFs *fs)
 {
@@ -146,6 +162,7 @@ status_json (TpdFs *fs)
   add_number (builder, "threads", fs->options->threads);
   add_keys (fs, builder);
   add_decoder (fs, builder);
+  add_passthrough (fs, builder);
   json_builder_set_member_name (builder, "counters");
   json_builder_begin_object (builder);
   add_number (builder, "inodes", tpd_inodes_count (fs->inodes));

@@ -20,6 +20,8 @@ BUILD = os.environ.get("TPD_BUILD_ROOT", "build")
 FIXTURES = os.environ.get("TPD_FIXTURES", "")
 TPDFS = os.path.join(BUILD, "fs", "tpdfs")
 LIMIT = 90
+# Put before the words of every mount, so that the same tests run in variants.
+VARIANT = os.environ.get("TPD_TEST_WORDS", "").split()
 
 
 def can_mount():
@@ -107,7 +109,7 @@ class MountTest(unittest.TestCase):
                               stderr=subprocess.PIPE, text=True, check=False, env=environment, **keywords)
 
     def mount(self, *options, **keywords):
-        result = self.run_tpdfs(*options, self.src, self.mnt, **keywords)
+        result = self.run_tpdfs(*VARIANT, *options, self.src, self.mnt, **keywords)
         self.assertEqual(result.returncode, 0, result.stderr)
         # The exit status tells the truth: the mount is there, and answers.
         self.assertTrue(is_mounted(self.mnt))
@@ -117,7 +119,7 @@ class MountTest(unittest.TestCase):
     def mount_in_foreground(self, *options):
         """With its log on self.process.stderr."""
         environment = dict(os.environ, XDG_CONFIG_HOME=os.path.join(self.top, "no-config"))
-        self.process = subprocess.Popen([TPDFS, "-f", *options, self.src, self.mnt], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([TPDFS, "-f", *VARIANT, *options, self.src, self.mnt], stdin=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE, text=True, env=environment)
         self.pid = self.process.pid
         self.assertTrue(wait_until(lambda: is_mounted(self.mnt) or self.process.poll() is not None))

@@ -188,8 +188,8 @@ static void
 test_later_words (void)
 {
   static const char *const words[] = {
-    "index=/x", "audit=on", "audit_log=/x",  "identities=/x", "superusers=g",  "labels=strip",
-    "spill",    "export",   "setuid=nobody", "passthrough",   "policy=rights",
+    "index=/x",     "audit=on", "audit_log=/x", "identities=/x", "superusers=g",
+    "labels=strip", "spill",    "export",       "setuid=nobody", "policy=rights",
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (words); i++)

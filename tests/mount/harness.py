@@ -18,6 +18,8 @@ FIXTURES = os.environ.get("TPD_FIXTURES", os.path.join(BUILD, "tests", "fixtures
 TPDFS = os.path.join(BUILD, "fs", "tpdfs")
 TPD = os.path.join(BUILD, "tools", "tpd")
 TIMEOUT = 60
+# Put before the words of every mount, so that the same tests run in variants.
+VARIANT = os.environ.get("TPD_TEST_WORDS", "").split()
 
 # The classes of the manifest and the errno that DESIGN gives each on open.
 ERRNO = {
@@ -83,7 +85,7 @@ class Mount:
             sys.stderr.write(f"--- log of tpdfs\n{self.log()}")
 
     def start(self):
-        command = [TPDFS] + (["-f"] if self.foreground else []) + self.words + [self.source, self.path]
+        command = [TPDFS] + (["-f"] if self.foreground else []) + VARIANT + self.words + [self.source, self.path]
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, user=self.user)
         deadline = time.monotonic() + TIMEOUT
