@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cases: what is measured, on which systems, and the ratios to reach."""
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+
+import systems
+
+FORMS = {
+    "plain": ("", "plain.bin"),
+    "pfile": ("protected", "data.bin"),
+    "ooxml-ecb": ("protected", "ecb.docx"),
+    "ooxml-cbc": ("protected", "cbc.docx"),
+}
+RANDOM_READS = 8000
+
+
+class Wrong(Exception):
+    """A system gave other bytes than the source has."""
+
+
+class Case:
+    """`columns`: {system: sample()}, each sample a number in `unit`."""
+
+    def __init__(self, name, unit, columns, goals=(), rate=True, repetitions=None):
+        self.name, self.unit, self.columns, self.goals, self.rate = name, unit, columns, goals, rate
+        self.repetitions = repetitions
+
+
+class Bench:
+    def __init__(self, build, corpora, templates, options):
+        self.build, self.corpora, self.options = build, corpora, options
+        self.reader_program = os.path.join(build, "bench", "reader")
+        self.tpd = os.path.join(build, "tools", "tpd")
+        self.key_arguments = templates.key_arguments()
+        self.native = systems.Native()
+        self.copyfs = systems.Copyfs(build)
+        self.bindfs = systems.Bindfs()
+        self.gocryptfs = systems.Gocryptfs(corpora)
+        self.products = [systems.Tpdfs(build, templates, "tpdfs", options.tpdfs_option)]
+        if systems.Tpdfs.has_word(build, "passthrough"):
+            self.products.append(systems.Tpdfs(build, templates, "tpdfs-copy",
+                                               [*options.tpdfs_option, "--passthrough=off"]))
+        self.templates = templates
+
+    # --- Samples --------------------------------------------------------
+
+    def read(self, *words):
+        result = subprocess.run([self.reader_program, *map(str, words)], stdout=subprocess.PIPE, check=True)
+        return json.loads(result.stdout)
+
+    @staticmethod
+    def run(*words, **keywords):
+        keywords.setdefault("stdout", subprocess.DEVNULL)
+        begin = time.monotonic()
+        subprocess.run(words, check=True, **keywords)
+        return time.monotonic() - begin
+
+    def big_place(self, system, form):
+        """(source to mount, path in it) of the large file for this system."""
+        big = self.corpora.big()
+        if system is self.gocryptfs:
+            return self.corpora.encrypted("big", big, ["plain.bin"]), "plain.bin"
+        if not system.decrypts:
+            return big, "plain.bin"
+        folder, name = FORMS[form]
+        return os.path.join(big, folder), name
+
+    def warm_source(self, source):
+        """The source's own pages; what is measured is the file system."""
+        for at, _, names in os.walk(source):
+            for name in names:
+                with open(os.path.join(at, name), "rb", buffering=0) as file:
+                    while file.read(1 << 22):
+                        pass
+
+    def big_sample(self, system, form, manner, warm, *words):
+        source, name = self.big_place(system, form)
+        expected = self.expected(manner, words)
+
+        def sample():
+            with system.mounted(source) as mounted:
+                path = os.path.join(mounted.path, name)
+                if warm:
+                    self.read("seq", path)
+                    if manner != "seq":
+                        self.read(manner, path, *words)
+                result = self.read(manner, path, *words)
+            if result["xor"] != expected:
+                raise Wrong(f"{system.name} gave other bytes of {name}")
+            if manner == "rand":
+                return result["operations"] / result["seconds"]
+            return result["bytes"] / result["seconds"] / 1e6
+
+        self.warm_source(source)
+        return sample
+
+    def expected(self, manner, words):
+        plain = os.path.join(self.corpora.big(), "plain.bin")
+        return self.read(manner, plain, *words)["xor"]
+
+    # --- Large files ----------------------------------------------------
+
+    def all_systems(self):
+        return [s for s in (self.native, self.copyfs, self.bindfs, self.gocryptfs, *self.products) if not s.missing]
+
+    def big_case(self, name, form, manner, warm, goals, *words):
+        columns = {s.name: self.big_sample(s, form, manner, warm, *words) for s in self.all_systems()}
+        return Case(name, "reads/s" if manner == "rand" else "MB/s", columns, goals)
+
+    def big_cases(self):
+        for form in FORMS:
+            sequential, rand = form_goals(form == "plain")
+            warm = [("tpdfs", "native", 0.8)]
+            yield f"seq-cold-{form}", lambda n, f=form, g=sequential: self.big_case(n, f, "seq", False, g)
+            yield f"seq-warm-{form}", lambda n, f=form, g=warm: self.big_case(n, f, "seq", True, g)
+            yield f"random-{form}", lambda n, f=form, g=rand: self.big_case(n, f, "rand", False, g, RANDOM_READS)
+            yield f"parallel-{form}", lambda n, f=form: self.big_case(n, f, "par", False, [], 8)
+            yield f"mmap-{form}", lambda n, f=form: self.big_case(n, f, "mmap", False, [])
+
+    # --- Trees ----------------------------------------------------------
+
+    def tree_place(self, system, tree):
+        return self.corpora.encrypted("tree", tree) if system is self.gocryptfs else tree
+
+    def tree_case(self, name, action, unit="s", products=None, goals=(), tree=None, others=None):
+        tree = tree or self.corpora.tree()
+        subprocess.run(["find", tree, "-type", "f", "-size", "+0"], stdout=subprocess.DEVNULL, check=True)
+        columns = {}
+        for system in [*(others if others is not None else self.all_systems()), *(products or [])]:
+            source = self.tree_place(system, tree)
+            # gocryptfs has names and inodes of its own to be read.
+            subprocess.run(["find", source, "-size", "+0"], stdout=subprocess.DEVNULL, check=True)
+
+            def sample(system=system, source=source):
+                with system.mounted(source) as mounted:
+                    return action(mounted.path)
+
+            columns[system.name] = sample
+        return Case(name, unit, columns, goals, rate=False)
+
+    def find_size(self, path):
+        return self.run("find", path, "-type", "f", "-size", "+0")
+
+    def with_index(self):
+        """The product with a warm index, if it reads one."""
+        if not systems.Tpdfs.has_word(self.build, "index"):
+            return []
+        path = os.path.join(self.corpora.folder, f"index-{os.path.basename(self.corpora.tree())}.sqlite")
+        subprocess.run([self.tpd, "scan", "--quiet", "--deep", "--index", path, *self.key_arguments,
+                        self.corpora.tree()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        return [systems.Tpdfs(self.build, self.templates, "tpdfs-index",
+                              [*self.options.tpdfs_option, f"--index={path}"])]
+
+    def find_name(self, path):
+        folders = [os.path.join(path, f"d{i:05}") for i in range(30)]
+        return self.run("find", *[f for f in folders if os.path.isdir(f)], "-name", "*7*")
+
+    def tree_cases(self):
+        yield "find-size", lambda n: self.tree_case(n, self.find_size, products=self.with_index(), goals=[
+            ("tpdfs", "native", 5, "<="), ("tpdfs", "bindfs", 1, "<="),
+            ("tpdfs-index", "native", 4, "<="), ("tpdfs-index", "gocryptfs", 1, "<=")])
+        yield "find-name", lambda n: self.tree_case(n, self.find_name, goals=[("tpdfs", "copyfs", 1.5, "<=")])
+        yield "ls-l", lambda n: self.tree_case(n, lambda path: self.read("stat", path)["seconds"])
+        yield "ls-l-one", lambda n: self.tree_case(
+            n, lambda path: self.run("ls", "-lU", path), tree=self.corpora.flat(),
+            others=[s for s in self.all_systems() if s is not self.gocryptfs])
+        yield "tree-read", lambda n: self.tree_case(n, lambda path: self.read("tree", path)["seconds"])
+        yield "startup", lambda n: self.startup_case(n)
+        yield "memory", lambda n: self.memory_case(n)
+
+    def startup_case(self, name):
+        tree = self.corpora.tree()
+        columns = {}
+        for system in [s for s in self.all_systems() if s is not self.native]:
+            def sample(system=system):
+                with system.mounted(self.tree_place(system, tree)) as mounted:
+                    os.stat(mounted.path)
+                    return mounted.seconds * 1000
+            columns[system.name] = sample
+        return Case(name, "ms", columns, rate=False)
+
+    # --- Memory ---------------------------------------------------------
+
+    @staticmethod
+    def anonymous(pid):
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("RssAnon")) / 1024
+
+    def memory_case(self, name):
+        """Anonymous resident memory in MiB: after a walk, and after the kernel
+        has forgotten (root only)."""
+        tree = self.corpora.many()
+        results = {}
+
+        def walk(system):
+            with system.mounted(tree) as mounted:
+                before = self.anonymous(mounted.pid())
+                self.find_size(mounted.path)
+                after = self.anonymous(mounted.pid())
+                results[system.name] = after
+                left = None
+                if os.geteuid() == 0:
+                    drop_caches(2)
+                    left = after
+                    for _ in range(100):
+                        time.sleep(0.1)
+                        now = self.anonymous(mounted.pid())
+                        if now >= left and left < after / 2:
+                            break
+                        left = min(left, now)
+                results[system.name + "-forgotten"] = left
+                results[system.name + "-before"] = before
+            return after
+
+        columns = {}
+        for system in (self.products[0], self.copyfs):
+            columns[system.name] = lambda system=system: walk(system)
+            columns[system.name + "-forgotten"] = lambda system=system: results[system.name + "-forgotten"] or 0
+            columns[system.name + "-before"] = lambda system=system: results[system.name + "-before"]
+        return Case(name, "MiB", columns, [("tpdfs", None, 250, "<="), ("tpdfs-forgotten", None, 100, "<=")],
+                    rate=False, repetitions=1)
+
+    # --- The tool -------------------------------------------------------
+
+    def tool_cases(self):
+        yield "materialize", lambda n: self.materialize_case(n)
+        yield "materialize-small", lambda n: self.small_case(n)
+        yield "scan-warm", lambda n: self.scan_case(n, False)
+        if os.geteuid() == 0:
+            yield "scan-cold", lambda n: self.scan_case(n, True)
+
+    @contextlib.contextmanager
+    def scratch(self):
+        path = tempfile.mkdtemp(prefix="bench-", dir=self.corpora.folder)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def materialize(self, source):
+        with self.scratch() as path:
+            begin = time.monotonic()
+            subprocess.run([self.tpd, "materialize", "--quiet", *self.key_arguments, source, os.path.join(path, "out")],
+                           stdout=subprocess.DEVNULL, check=True)
+            subprocess.run(["sync", "-f", path], check=True)
+            return time.monotonic() - begin
+
+    def copy(self, source):
+        with self.scratch() as path:
+            begin = time.monotonic()
+            subprocess.run(["cp", "-r", source, os.path.join(path, "out")], check=True)
+            subprocess.run(["sync", "-f", path], check=True)
+            return time.monotonic() - begin
+
+    def materialize_case(self, name):
+        source = os.path.join(self.corpora.big(), "protected")
+        self.warm_source(source)
+        return Case(name, "s", {"cp": lambda: self.copy(source), "tpd": lambda: self.materialize(source)},
+                    [("tpd", "cp", 1.3, "<=")], rate=False)
+
+    def small_case(self, name):
+        source = self.corpora.small()
+        self.warm_source(source)
+
+        def rsa():
+            text = subprocess.run(["openssl", "speed", "-seconds", "2", "-multi", str(os.cpu_count()), "rsa2048"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
+            line = next(line for line in text.splitlines() if line.startswith("rsa 2048") or line.startswith("rsa  2048"))
+            return float(line.split()[-2])
+
+        def product():
+            return self.corpora.small_files / self.materialize(source)
+
+        return Case(name, "files/s", {"openssl-rsa2048": rsa, "tpd": product})
+
+    def scan_case(self, name, cold):
+        tree = self.corpora.tree()
+
+        def find():
+            if cold:
+                drop_caches(3)
+            return self.find_size(tree)
+
+        def scan(fresh):
+            index = os.path.join(self.corpora.folder, "scan.sqlite")
+            if fresh:
+                for suffix in ("", "-wal", "-shm"):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(index + suffix)
+            if cold:
+                drop_caches(3)
+            begin = time.monotonic()
+            result = subprocess.run([self.tpd, "scan", "--quiet", "--index", index, *self.key_arguments, tree],
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+            if result.returncode not in (0, 1):
+                raise RuntimeError(f"tpd scan: exit status {result.returncode}")
+            return time.monotonic() - begin
+
+        return Case(name, "s", {"find": find, "scan-first": lambda: scan(True), "scan-again": lambda: scan(False)},
+                    rate=False)
+
+    def all(self):
+        yield from self.big_cases()
+        yield from self.tree_cases()
+        yield from self.tool_cases()
+
+
+def form_goals(plain):
+    if plain:
+        return [("tpdfs", "copyfs", 1.0)], [("tpdfs", "copyfs", 0.9)]
+    return [("tpdfs", "gocryptfs", 1.5), ("tpdfs", "copyfs", 0.9)], [("tpdfs", "copyfs", 0.9)]
+
+
+def drop_caches(what):
+    os.sync()
+    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
+        file.write(str(what))
