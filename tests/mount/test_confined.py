@@ -154,6 +154,7 @@ class Stage(unittest.TestCase):
     def pid_of(self, mount):
         if mount.foreground:
             return mount.process.pid
+        self.assertEqual(mount.process.wait(harness.TIMEOUT), 0)  # who started the daemon
         words = os.fsencode(mount.path)
         return next(int(p) for p in filter(str.isdigit, os.listdir("/proc")) if self.is_mount(p, words))
 
