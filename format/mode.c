@@ -355,9 +355,17 @@ choose_unpadded (Case *c, guint allowed, gboolean instead, gboolean *found, GErr
 
 /* --- Leaving the word ------------------------------------------------- */
 
+/* Whether the ECB reading that the license names shows no sign of sense. */
+static gboolean
+is_noise_in_ecb (const Reading *own)
+{
+  return own != NULL && own->mode == TPD_CIPHER_ECB && own->head_bits == 0;
+}
+
 /*
  * Looks for a mode other than that of `own` (NULL: the word is unknown) that
- * the content proves.
+ * the content proves. Fails when the word's reading is noise and another one
+ * shows sense, but too little to be taken: either could be wrong.
  */
 static gboolean
 find_other (Case *c, const Reading *own, gboolean *found, GError **error)
@@ -381,9 +389,13 @@ find_other (Case *c, const Reading *own, gboolean *found, GError **error)
           *found = TRUE;
           return TRUE;
         }
-      if (padded.padding_bits > 0 && own != NULL && own->mode == TPD_CIPHER_ECB && own->head_bits == 0)
-        add (c->answer->warnings, "The license names the cipher mode ECB, but the content ends like padded CBC4K, which"
-                                  " is not certain enough to leave the license's word.");
+      if (padded.padding_bits > 0 && is_noise_in_ecb (own))
+        {
+          g_set_error_literal (error, TPD_ERROR, TPD_ERROR_AMBIGUOUS,
+                               "The license names the cipher mode ECB, in which the content makes no sense; it ends"
+                               " like padded CBC4K, but too little so to be certain.");
+          return FALSE;
+        }
     }
   if (own == NULL || own->mode != TPD_CIPHER_ECB)
     {
@@ -401,13 +413,21 @@ find_other (Case *c, const Reading *own, gboolean *found, GError **error)
   /* Wrong padding alone is damage; and without a size, a body that lost its end would pass. */
   if (!cbc_head_counts && !own->size_broken)
     return TRUE;
-  if (own != NULL && c->stored == TPD_SIZE_UNKNOWN)
+  if (own != NULL && c->stored == TPD_SIZE_UNKNOWN && !is_noise_in_ecb (own))
     return TRUE;
   if (!reading_make (c, TPD_CIPHER_CBC512, TPD_IV_OFFSET, &start, error)
       || !reading_look (c, &start, SHARED_HEAD, error))
     return FALSE;
   if (start.head_bits < PROVED_BITS)
     return TRUE;
+  if (own != NULL && c->stored == TPD_SIZE_UNKNOWN)
+    {
+      g_set_error_literal (error, TPD_ERROR, TPD_ERROR_AMBIGUOUS,
+                           "The license names the cipher mode ECB, in which the content makes no sense; it begins as"
+                           " in a CBC mode, but its size is not stored, so that nothing shows which one and whether the"
+                           " end is missing.");
+      return FALSE;
+    }
   return choose_unpadded (c, 1u << TPD_CIPHER_CBC4K_NOPAD | 1u << TPD_CIPHER_CBC512, TRUE, found, error);
 }
 
@@ -428,11 +448,12 @@ set_broken_error (const Case *c, const Reading *own, GError **error)
   return FALSE;
 }
 
-/* Whether the content gives reason to look for another mode. */
+/* Whether the content gives reason to look for another mode: few bytes of noise
+ * can pass for text. */
 static gboolean
 is_doubtful (const Reading *own)
 {
-  return own->mode != TPD_CIPHER_CBC4K && (own->magic_missing || own->head_bits == 0);
+  return own->mode != TPD_CIPHER_CBC4K && (own->magic_missing || own->head_bits < PROVED_BITS);
 }
 
 /* The word's reading stands. */
