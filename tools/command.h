@@ -22,5 +22,6 @@ typedef struct {
 
 TpdExit tpd_cmd_cat (int argc, char **argv);
 TpdExit tpd_cmd_keys (int argc, char **argv);
+TpdExit tpd_cmd_materialize (int argc, char **argv);
 TpdExit tpd_cmd_scan (int argc, char **argv);
 TpdExit tpd_cmd_show (int argc, char **argv);

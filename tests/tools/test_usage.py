@@ -7,7 +7,7 @@ import unittest
 
 import tool
 
-COMMANDS = ("cat", "keys", "scan", "show")
+COMMANDS = ("cat", "keys", "materialize", "scan", "show")
 
 
 class Usage(unittest.TestCase):

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The threads of a copy: see copy.h. One walk reads directories, whole ones,
+ * because names depend on all entries, and hands each entry to the workers. So
+ * a directory with many files is worked on by all of them.
+ *
+ * The lock guards the queue of tasks, the finished items and the counts;
+ * whoever waits for room in one of the queues is woken by `changed`.
+ */
+#include "tools/copy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "tools/copy_finish.h"
+#include "tools/copy_names.h"
+#include "tools/copy_private.h"
+
+#define MAX_TASKS 256
+#define WAIT_US (100 * 1000)
+#define SPILL_BYTES (16 * 1024 * 1024)
+
+/* --- Directories and tasks --------------------------------------------- */
+
+TpdCopyDir *
+tpd_copy_dir_ref (TpdCopyDir *dir)
+{
+  g_atomic_int_inc (&dir->ref_count);
+  return dir;
+}
+
+void
+tpd_copy_dir_unref (TpdCopyDir *dir)
+{
+  if (dir == NULL || !g_atomic_int_dec_and_test (&dir->ref_count))
+    return;
+  if (dir->target_fd >= 0 && dir->target_fd != dir->source_fd)
+    close (dir->target_fd);
+  if (dir->source_fd >= 0)
+    close (dir->source_fd);
+  g_free (dir->path);
+  g_free (dir);
+}
+
+void
+tpd_copy_task_free (TpdCopyTask *task)
+{
+  if (task == NULL)
+    return;
+  tpd_copy_dir_unref (task->dir);
+  g_free (task->name);
+  g_free (task->shown);
+  g_free (task->path);
+  g_free (task->copy);
+  g_free (task);
+}
+
+static char *
+join (const char *dir, const char *name)
+{
+  return dir[0] != '\0' ? g_strconcat (dir, "/", name, NULL) : g_strdup (name);
+}
+
+static TpdCopyTask *
+task_new (TpdCopyDir *dir, const char *name, const char *shown, guint8 type)
+{
+  TpdCopyTask *task = g_new0 (TpdCopyTask, 1);
+
+  task->dir = tpd_copy_dir_ref (dir);
+  task->name = g_strdup (name);
+  task->shown = g_strdup (shown);
+  task->path = join (dir->path, name);
+  task->copy = join (dir->path, shown);
+  task->type = type;
+  return task;
+}
+
+void
+tpd_copy_stop (TpdCopy *copy, GError *error)
+{
+  g_mutex_lock (&copy->lock);
+  if (copy->error == NULL)
+    copy->error = g_steal_pointer (&error);
+  g_atomic_int_set (&copy->stop, 1);
+  g_cond_broadcast (&copy->changed);
+  g_mutex_unlock (&copy->lock);
+  g_clear_error (&error);
+}
+
+gboolean
+tpd_copy_is_stopped (TpdCopy *copy)
+{
+  return g_atomic_int_get (&copy->stop) != 0;
+}
+
+/* --- The walk ---------------------------------------------------------- */
+
+static void
+push_task (TpdCopy *copy, TpdCopyTask *task)
+{
+  g_mutex_lock (&copy->lock);
+  while (copy->tasks.length >= MAX_TASKS && !tpd_copy_is_stopped (copy))
+    g_cond_wait (&copy->changed, &copy->lock);
+  g_queue_push_tail (&copy->tasks, task);
+  g_cond_broadcast (&copy->changed);
+  g_mutex_unlock (&copy->lock);
+}
+
+/* Temporary files that a run before this left. */
+static void
+remove_stale (TpdCopy *copy, const TpdCopyDir *dir)
+{
+  int fd;
+  DIR *stream;
+  struct dirent *entry;
+
+  if (copy->journal == NULL || !tpd_journal_is_resumed (copy->journal))
+    return;
+  fd = openat (dir->target_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  stream = fd >= 0 ? fdopendir (fd) : NULL;
+  if (stream == NULL)
+    {
+      if (fd >= 0)
+        close (fd);
+      return;
+    }
+  while ((entry = readdir (stream)) != NULL)
+    if (tpd_journal_is_stale_temp (copy->journal, entry->d_name))
+      (void) unlinkat (dir->target_fd, entry->d_name, 0);
+  closedir (stream);
+}
+
+static void
+miss_errno (TpdCopy *copy, const char *path, int errnum, const char *what)
+{
+  g_autoptr (GError) error = NULL;
+
+  tpd_error_set_errno (&error, errnum, "%s", what);
+  tpd_copy_miss_error (copy, path, error);
+}
+
+/* NULL: told. */
+static TpdCopyDir *
+open_dir (TpdCopy *copy, const TpdWalkDir *from)
+{
+  TpdCopyDir *dir = g_new0 (TpdCopyDir, 1);
+
+  dir->ref_count = 1;
+  dir->path = g_strdup (from->path);
+  dir->source_fd = fcntl (from->fd, F_DUPFD_CLOEXEC, 3);
+  dir->target_fd = dir->source_fd;
+  if (dir->source_fd >= 0 && !copy->in_place && !copy->options->dry_run)
+    dir->target_fd = tpd_target_make_dir (copy->target_fd, from->path);
+  if (dir->source_fd >= 0 && dir->target_fd >= 0)
+    return dir;
+  miss_errno (copy, from->path[0] != '\0' ? from->path : ".", errno, "cannot make the directory of the copies");
+  tpd_copy_dir_unref (dir);
+  return NULL;
+}
+
+static gboolean
+is_reserved (const TpdCopy *copy, const TpdCopyDir *dir, const char *name)
+{
+  return !copy->in_place && dir->path[0] == '\0' && strcmp (name, TPD_TARGET_STATE) == 0;
+}
+
+static void
+note_dir (TpdCopy *copy, const char *path)
+{
+  g_mutex_lock (&copy->lock);
+  copy->counts.dirs++;
+  if (!copy->in_place && !copy->options->dry_run && path[0] != '\0')
+    tpd_spill_push (copy->dirs, path);
+  g_mutex_unlock (&copy->lock);
+}
+
+static void
+walk_chunk (gpointer data, gpointer thread, const TpdWalkChunk *chunk)
+{
+  TpdCopy *copy = data;
+  TpdNameEntry *names;
+  TpdCopyDir *dir;
+
+  /* The state of an earlier copy is no part of this one. */
+  if (!copy->in_place && strcmp (chunk->dir->path, TPD_TARGET_STATE) == 0)
+    {
+      tpd_copy_miss_reason (copy, chunk->dir->path, "reserved", "this name is that of the state of a copy");
+      return;
+    }
+  dir = open_dir (copy, chunk->dir);
+  if (dir == NULL)
+    return;
+  note_dir (copy, dir->path);
+  remove_stale (copy, dir);
+  names = tpd_copy_names_new (chunk, &copy->options->names);
+  for (guint i = 0; i < chunk->n && !tpd_copy_is_stopped (copy); i++)
+    {
+      const TpdWalkEntry *entry = &chunk->entries[i];
+
+      if (entry->type == DT_DIR || is_reserved (copy, dir, entry->name)
+          || !tpd_filter_has_file (&copy->options->filter, dir->path, entry->name)
+          || (copy->in_place && copy->journal != NULL && tpd_journal_is_stale_temp (copy->journal, entry->name)))
+        continue;
+      push_task (copy, task_new (dir, entry->name, names[i].shown, entry->type));
+    }
+  tpd_copy_names_free (names, chunk->n);
+  tpd_copy_dir_unref (dir);
+}
+
+static void
+walk_failed (gpointer data, gpointer thread, const char *path, int errnum)
+{
+  TpdCopy *copy = data;
+
+  miss_errno (copy, path[0] != '\0' ? path : ".", errnum, "cannot read the directory");
+  tpd_copy_count (copy, failed_dirs, 1);
+}
+
+static gpointer
+walk_thread_new (gpointer data)
+{
+  return NULL;
+}
+
+static void
+walk_thread_free (gpointer data, gpointer thread)
+{
+}
+
+static const TpdWalkClass walk_class = {
+  .thread_new = walk_thread_new,
+  .thread_free = walk_thread_free,
+  .chunk = walk_chunk,
+  .failed = walk_failed,
+};
+
+/* --- Workers ----------------------------------------------------------- */
+
+static TpdCopyTask *
+take_task (TpdCopy *copy)
+{
+  TpdCopyTask *task = NULL;
+
+  g_mutex_lock (&copy->lock);
+  while (!tpd_copy_is_stopped (copy) && (task = g_queue_pop_head (&copy->tasks)) == NULL && !copy->walked)
+    g_cond_wait (&copy->changed, &copy->lock);
+  g_cond_broadcast (&copy->changed);
+  g_mutex_unlock (&copy->lock);
+  return task;
+}
+
+static gpointer
+work (gpointer data)
+{
+  TpdCopyWorker worker = { data, g_malloc (TPD_COPY_BLOCK) };
+  TpdCopyTask *task;
+
+  while ((task = take_task (worker.copy)) != NULL)
+    tpd_copy_task_run (&worker, task);
+  tpd_wipe (worker.block, TPD_COPY_BLOCK);
+  g_free (worker.block);
+  return NULL;
+}
+
+/* Lets the walk run to its end, or stops it. */
+static void
+watch_walk (TpdCopy *copy)
+{
+  while (!tpd_walk_wait (copy->walk, WAIT_US))
+    {
+      tpd_progress_draw (copy->progress);
+      if (tpd_interrupted ())
+        tpd_copy_stop (copy, NULL);
+      if (tpd_copy_is_stopped (copy))
+        tpd_walk_cancel (copy->walk);
+    }
+}
+
+static gboolean
+wait_for_tasks (TpdCopy *copy)
+{
+  gboolean done;
+
+  g_mutex_lock (&copy->lock);
+  done = copy->tasks.length == 0 || tpd_copy_is_stopped (copy);
+  if (!done)
+    g_cond_wait_until (&copy->changed, &copy->lock, g_get_monotonic_time () + WAIT_US);
+  g_mutex_unlock (&copy->lock);
+  return done;
+}
+
+static void
+end_walk (TpdCopy *copy)
+{
+  GError *error = NULL;
+
+  if (!tpd_walk_finish (copy->walk, NULL, &error))
+    tpd_copy_stop (copy, error);
+  copy->walk = NULL;
+  while (!wait_for_tasks (copy))
+    {
+      tpd_progress_draw (copy->progress);
+      if (tpd_interrupted ())
+        tpd_copy_stop (copy, NULL);
+    }
+  g_mutex_lock (&copy->lock);
+  copy->walked = TRUE;
+  g_cond_broadcast (&copy->changed);
+  g_mutex_unlock (&copy->lock);
+}
+
+static GThread *
+start_commit (TpdCopy *copy)
+{
+  if (copy->options->dry_run)
+    return NULL;
+  copy->workers_done = FALSE;
+  return g_thread_new ("commit", tpd_copy_commit_thread, copy);
+}
+
+static void
+end_commit (TpdCopy *copy, GThread *thread)
+{
+  if (thread == NULL)
+    return;
+  g_mutex_lock (&copy->lock);
+  copy->workers_done = TRUE;
+  g_cond_broadcast (&copy->changed);
+  g_mutex_unlock (&copy->lock);
+  g_thread_join (thread);
+}
+
+static void
+copy_tree (TpdCopy *copy)
+{
+  const TpdCopyOptions *options = copy->options;
+  const TpdWalkOptions walk_options = {
+    .jobs = MIN (options->jobs, 4),
+    .one_file_system = options->one_file_system,
+    .snapshots = options->snapshots,
+    .filter = &options->filter,
+  };
+  g_autoptr (GPtrArray) workers = g_ptr_array_new ();
+  GThread *committer = start_commit (copy);
+
+  copy->walk = tpd_walk_new (copy->source_fd, &walk_options, &walk_class, copy);
+  for (guint i = 0; i < options->jobs; i++)
+    g_ptr_array_add (workers, g_thread_new ("copy", work, copy));
+  tpd_walk_start (copy->walk);
+  watch_walk (copy);
+  end_walk (copy);
+  for (guint i = 0; i < workers->len; i++)
+    g_thread_join (g_ptr_array_index (workers, i));
+  end_commit (copy, committer);
+}
+
+/* Names of files that have several, now that the first of each has its copy.
+ * One that fails gives its turn to the next. */
+static void
+copy_links (TpdCopy *copy)
+{
+  TpdCopyWorker worker = { copy, g_malloc (TPD_COPY_BLOCK) };
+  GThread *committer = start_commit (copy);
+  TpdCopyTask *task;
+
+  while (!tpd_copy_is_stopped (copy) && (task = tpd_copy_links_pop (copy->links)) != NULL)
+    {
+      if (tpd_interrupted ())
+        tpd_copy_stop (copy, NULL);
+      tpd_copy_task_run_link (&worker, task);
+    }
+  end_commit (copy, committer);
+  tpd_wipe (worker.block, TPD_COPY_BLOCK);
+  g_free (worker.block);
+}
+
+gboolean
+tpd_copy_run (TpdCopy *copy, const TpdSession *session, TpdProgress *progress, TpdCopyResult *result, GError **error)
+{
+  gboolean good;
+
+  copy->session = session;
+  copy->progress = progress;
+  copy->started = g_get_real_time () / G_USEC_PER_SEC;
+  copy->links = tpd_copy_links_new ((GDestroyNotify) tpd_copy_task_free);
+  copy->items = g_ptr_array_new_with_free_func ((GDestroyNotify) tpd_copy_item_free);
+  copy->dirs = tpd_spill_new (SPILL_BYTES);
+  if (!tpd_copy_begin_state (copy, error))
+    return FALSE;
+  copy_tree (copy);
+  copy_links (copy);
+  result->interrupted = tpd_copy_is_stopped (copy) && copy->error == NULL;
+  good = result->interrupted || tpd_copy_finish (copy, result, error);
+  tpd_progress_hide (progress);
+  result->counts = copy->counts;
+  result->missing = copy->n_missing;
+  return good;
+}

@@ -1,0 +1,731 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One entry of a directory: a finished temporary file beside the place of its
+ * copy, and the record that goes with it; or a line that says why there is
+ * none. What an earlier run finished is believed while source and copy are the
+ * files that it knew.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "tools/copy_names.h"
+#include "tools/copy_private.h"
+#include "tools/tee.h"
+
+/* As in a scan: below this, file systems may keep the content in the inode. */
+#define STUB_MIN_SIZE 4096
+#define FUSE_MAGIC 0x65735546
+
+/* A file at hand. */
+typedef struct {
+  TpdCopyWorker *worker;
+  TpdCopy *copy;
+  TpdCopyTask *task; /* NULL once it was handed on */
+  TpdStamp stamp;
+  struct stat st;
+  int fd;
+  int temp_fd;
+  char *temp;
+  gboolean is_first; /* of several names */
+  gboolean proven;
+} File;
+
+/* --- Temporary files --------------------------------------------------- */
+
+static gboolean
+make_temp (File *file, GError **error)
+{
+  file->temp = tpd_copy_temp_name (file->copy);
+  file->temp_fd = tpd_target_make_file (file->task->dir->target_fd, file->temp);
+  if (file->temp_fd >= 0)
+    return TRUE;
+  tpd_error_set_errno (error, errno, "cannot make a file beside the copy");
+  g_clear_pointer (&file->temp, g_free);
+  return FALSE;
+}
+
+static void
+drop_temp (File *file)
+{
+  if (file->temp_fd >= 0)
+    close (file->temp_fd);
+  file->temp_fd = -1;
+  if (file->temp != NULL && file->task != NULL)
+    (void) unlinkat (file->task->dir->target_fd, file->temp, 0);
+  g_clear_pointer (&file->temp, g_free);
+}
+
+static guint64
+validator (const TpdCopy *copy, const TpdStamp *stamp, const char *name)
+{
+  g_autofree char *text = NULL;
+  guint8 digest[TPD_SHA256_SIZE];
+  guint64 result;
+
+  text = g_strdup_printf ("%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT
+                          " %" G_GINT64_FORMAT " %u %u %u %s",
+                          copy->options_hash, stamp->ino, stamp->size, stamp->mtime_ns, stamp->ctime_ns, stamp->mode,
+                          stamp->uid, stamp->gid, name);
+  tpd_sha256 (text, strlen (text), digest);
+  memcpy (&result, digest, sizeof result);
+  return GUINT64_FROM_BE (result);
+}
+
+/* Hands the finished file over. */
+static void
+submit (File *file, TpdCopyWhat what, char *tail, guint64 size, guint64 ino, const guint8 *sha256)
+{
+  TpdCopyItem *item = g_new0 (TpdCopyItem, 1);
+
+  item->what = what;
+  item->temp = g_steal_pointer (&file->temp);
+  item->tail = tail;
+  item->source = file->stamp;
+  item->mark = (TpdJournalMark){ validator (file->copy, &file->stamp, file->task->copy), ino, size, file->stamp.ino };
+  if (sha256 != NULL)
+    memcpy (item->sha256, sha256, TPD_SHA256_SIZE);
+  item->is_first = file->is_first;
+  item->proven = file->proven;
+  item->task = g_steal_pointer (&file->task);
+  if (file->temp_fd >= 0)
+    close (file->temp_fd);
+  file->temp_fd = -1;
+  item->check = sha256 != NULL && what != TPD_COPY_LINK && (file->copy->in_place || file->copy->options->check);
+  tpd_copy_submit (file->copy, item);
+}
+
+/* The file is complete: it gets its attributes, and its size is what it should
+ * be. `lost` is what could not be kept. */
+static gboolean
+finish_temp (File *file, guint64 size, GPtrArray *lost, struct stat *made, GError **error)
+{
+  tpd_target_set_attributes (file->temp_fd, file->fd, &file->st, lost);
+  if (lost->len > 0)
+    tpd_copy_count (file->copy, lost, 1);
+  if (fstat (file->temp_fd, made) != 0)
+    {
+      tpd_error_set_errno (error, errno, "cannot look at the copy");
+      return FALSE;
+    }
+  if ((guint64) made->st_size == size)
+    return TRUE;
+  g_set_error (error, TPD_ERROR, TPD_ERROR_ERRNO + EIO,
+               "the copy has %" G_GINT64_FORMAT " bytes instead of %" G_GUINT64_FORMAT, (gint64) made->st_size, size);
+  return FALSE;
+}
+
+static gboolean
+is_unchanged (File *file, GError **error)
+{
+  struct stat st;
+  TpdStamp now;
+
+  if (fstat (file->fd, &st) != 0)
+    {
+      tpd_error_set_errno (error, errno, "cannot look at the file");
+      return FALSE;
+    }
+  tpd_stamp_from_stat (&now, &st);
+  if (tpd_stamp_same_content (&now, &file->stamp))
+    return TRUE;
+  g_set_error_literal (error, TPD_ERROR, TPD_ERROR_STALE,
+                       "the file was changed while it was read; the next run reads it again");
+  return FALSE;
+}
+
+/* --- Kinds of copies --------------------------------------------------- */
+
+static void
+miss (File *file, const GError *error)
+{
+  drop_temp (file);
+  tpd_copy_miss_error (file->copy, file->task->path, error);
+}
+
+static gboolean
+decrypt (File *file, TpdSource *tee, TpdFileFacts *facts, GError **error)
+{
+  g_autoptr (GPtrArray) lost = g_ptr_array_new_with_free_func (g_free);
+  guint8 plain[TPD_SHA256_SIZE], source[TPD_SHA256_SIZE];
+  struct stat made;
+
+  if (!make_temp (file, error) || !tpd_copy_document (facts->document, file->temp_fd, file->worker->block, plain, error)
+      || !tpd_tee_finish (tee, file->worker->block, TPD_COPY_BLOCK, source, error) || !is_unchanged (file, error)
+      || !finish_temp (file, facts->document->plain_size, lost, &made, error))
+    return FALSE;
+  facts->plain_sha256 = tpd_hex (plain, sizeof plain);
+  facts->source_sha256 = tpd_hex (source, sizeof source);
+  facts->verdict = TPD_VERDICT_OK;
+  file->proven = facts->document->proof == TPD_PROOF_PROVEN;
+  submit (file, TPD_COPY_DECRYPTED, tpd_copy_tail_facts (facts, lost), facts->document->plain_size, made.st_ino, plain);
+  return TRUE;
+}
+
+/* The bytes as they are. `facts`: of a protected file that is not opened. */
+static gboolean
+copy_bytes (File *file, TpdCopyWhat what, TpdFileFacts *facts, const char *note, GError **error)
+{
+  g_autoptr (GPtrArray) lost = g_ptr_array_new_with_free_func (g_free);
+  guint8 digest[TPD_SHA256_SIZE];
+  g_autofree char *hex = NULL;
+  struct stat made;
+  char *tail;
+
+  if (!make_temp (file, error)
+      || !tpd_copy_plain (file->fd, file->stamp.size, file->temp_fd, file->worker->block, digest, error)
+      || !is_unchanged (file, error) || !finish_temp (file, file->stamp.size, lost, &made, error))
+    return FALSE;
+  hex = tpd_hex (digest, sizeof digest);
+  if (facts != NULL)
+    {
+      facts->source_sha256 = g_strdup (hex);
+      facts->plain_sha256 = g_strdup (hex);
+      facts->plain_size_known = TRUE;
+      facts->plain_size = file->stamp.size;
+      tail = tpd_copy_tail_facts (facts, lost);
+    }
+  else
+    tail = tpd_copy_tail_plain (file->stamp.size, hex, note, lost);
+  submit (file, what, tail, file->stamp.size, made.st_ino, digest);
+  return TRUE;
+}
+
+/* Another name for the file itself. FALSE without error: it has to be copied. */
+static gboolean
+link_plain (File *file, GError **error)
+{
+  g_autoptr (GPtrArray) lost = g_ptr_array_new ();
+  guint8 digest[TPD_SHA256_SIZE];
+  g_autofree char *hex = NULL;
+  guint64 size;
+  struct stat st;
+
+  file->temp = tpd_copy_temp_name (file->copy);
+  if (linkat (file->task->dir->source_fd, file->task->name, file->task->dir->target_fd, file->temp, 0) != 0)
+    {
+      g_clear_pointer (&file->temp, g_free);
+      return FALSE;
+    }
+  if (fstatat (file->task->dir->target_fd, file->temp, &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_ino != file->stamp.ino)
+    {
+      g_set_error_literal (error, TPD_ERROR, TPD_ERROR_STALE, "the file was replaced while it was linked");
+      return FALSE;
+    }
+  /* Linking has changed its ctime. */
+  file->stamp.ctime_ns = 0;
+  if (!tpd_copy_hash (file->fd, file->worker->block, &size, digest, error))
+    return FALSE;
+  if (size != file->stamp.size)
+    {
+      g_set_error_literal (error, TPD_ERROR, TPD_ERROR_STALE, "the file was changed while it was read");
+      return FALSE;
+    }
+  hex = tpd_hex (digest, sizeof digest);
+  submit (file, TPD_COPY_PLAIN, tpd_copy_tail_plain (size, hex, NULL, lost), size, st.st_ino, digest);
+  return TRUE;
+}
+
+static void
+count_dry (File *file, const TpdFileFacts *facts, TpdCopyWhat what)
+{
+  TpdCopy *copy = file->copy;
+  g_autoptr (GPtrArray) lost = g_ptr_array_new ();
+  g_autofree char *tail = NULL;
+  g_autofree char *record = NULL;
+
+  if (facts != NULL)
+    tail = tpd_copy_tail_facts (facts, lost);
+  else
+    tail = tpd_copy_tail_plain (file->stamp.size, NULL, NULL, lost);
+  record = tpd_copy_record (file->task->path, file->task->copy, tail);
+  tpd_copy_print (copy, record);
+  g_mutex_lock (&copy->lock);
+  if (what == TPD_COPY_DECRYPTED)
+    copy->counts.decrypted++;
+  else if (what == TPD_COPY_RAW)
+    copy->counts.raw++;
+  else
+    copy->counts.plain++;
+  copy->counts.bytes += facts != NULL && facts->plain_size_known ? facts->plain_size : file->stamp.size;
+  g_mutex_unlock (&copy->lock);
+  tpd_progress_add (copy->progress, 1, file->stamp.size);
+}
+
+/* A file that is not protected, or is to stay so. */
+static void
+copy_plain (File *file, TpdSource *source, TpdCopyWhat what)
+{
+  TpdCopy *copy = file->copy;
+  g_autoptr (GError) error = NULL;
+  const char *note = what == TPD_COPY_RAW ? "left protected, as --mail source asks" : NULL;
+
+  if (copy->in_place || (copy->options->only_protected && what == TPD_COPY_PLAIN))
+    {
+      tpd_copy_count (copy, left, 1);
+      return;
+    }
+  if (copy->options->dry_run)
+    {
+      count_dry (file, NULL, what);
+      return;
+    }
+  if (copy->options->link_plain && what == TPD_COPY_PLAIN && link_plain (file, &error))
+    return;
+  if (error == NULL && copy_bytes (file, what, NULL, note, &error))
+    return;
+  miss (file, error);
+}
+
+static gboolean
+can_be_raw (const TpdCopy *copy, const TpdFileFacts *facts)
+{
+  return copy->options->copy_unreadable && !copy->in_place && facts->verdict != TPD_VERDICT_IO_ERROR;
+}
+
+/* A protected file that does not open. */
+static void
+leave_unreadable (File *file, TpdFileFacts *facts)
+{
+  g_autoptr (GError) error = NULL;
+
+  tpd_copy_miss_facts (file->copy, file->task->path, facts);
+  if (!can_be_raw (file->copy, facts))
+    return;
+  if (file->copy->options->dry_run)
+    {
+      count_dry (file, facts, TPD_COPY_RAW);
+      return;
+    }
+  /* Under its own name, which no other may have (format/names.h). */
+  g_free (file->task->shown);
+  g_free (file->task->copy);
+  file->task->shown = g_strdup (file->task->name);
+  file->task->copy = g_strdup (file->task->path);
+  if (!copy_bytes (file, TPD_COPY_RAW, facts, NULL, &error))
+    miss (file, error);
+}
+
+static void
+copy_protected (File *file, TpdSource *tee, TpdProbe *probe)
+{
+  TpdCopy *copy = file->copy;
+  const TpdFileFactsFlags flags = copy->options->dry_run ? TPD_FILE_FACTS_LAZY : TPD_FILE_FACTS_DEFAULT;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TpdFileFacts) facts = NULL;
+
+  facts = tpd_file_facts_gather_source (file->task->path, tee, &file->stamp, probe, copy->session, &copy->options->open,
+                                        flags);
+  if (copy->options->dry_run && (facts->verdict == TPD_VERDICT_KEY_HELD || facts->document != NULL))
+    count_dry (file, facts, TPD_COPY_DECRYPTED);
+  else if (facts->document == NULL)
+    leave_unreadable (file, facts);
+  else if (!decrypt (file, tee, facts, &error))
+    miss (file, error);
+}
+
+static void
+copy_content (File *file)
+{
+  TpdCopy *copy = file->copy;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TpdSource) source = NULL;
+  g_autoptr (TpdSource) tee = NULL;
+  TpdProbe *probe;
+  int fd = fcntl (file->fd, F_DUPFD_CLOEXEC, 3);
+
+  if (fd < 0)
+    {
+      tpd_error_set_errno (&error, errno, "cannot open the file");
+      miss (file, error);
+      return;
+    }
+  source = tpd_source_new_fd (fd, &error);
+  if (source == NULL)
+    {
+      miss (file, error);
+      return;
+    }
+  tee = tpd_tee_new (source);
+  probe = tpd_probe (tee, NULL);
+  if (probe->verdict == TPD_VERDICT_NOT_PROTECTED)
+    copy_plain (file, source, TPD_COPY_PLAIN);
+  else if (copy->options->open.mail == TPD_MAIL_SOURCE && tpd_kind_is_mail (probe->kind))
+    copy_plain (file, source, TPD_COPY_RAW);
+  else
+    {
+      copy_protected (file, tee, g_steal_pointer (&probe));
+      return;
+    }
+  tpd_probe_free (probe);
+}
+
+/* --- What is finished -------------------------------------------------- */
+
+static gboolean
+copy_is_there (int dir_fd, const char *name, const TpdJournalMark *mark)
+{
+  struct stat st;
+
+  return fstatat (dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == mark->copy_ino
+         && (guint64) st.st_size == mark->copy_size && (S_ISREG (st.st_mode) || S_ISLNK (st.st_mode));
+}
+
+/* The other names of the file become links to what an earlier run made. */
+static void
+note_finished_link (TpdCopy *copy, const TpdCopyTask *task, const TpdStamp *stamp, const TpdJournalEntry *entry)
+{
+  g_autofree char *record = tpd_journal_read (copy->journal, entry, NULL);
+  gsize len = 0;
+  const char *rest = record != NULL ? tpd_manifest_rest (record, entry->len, &len) : NULL;
+  g_autofree char *tail = rest != NULL && len > 1 ? g_strndup (rest, len - 1) : NULL;
+  const TpdCopyLinkInfo info = { task->copy, tail, entry->mark.copy_ino, entry->mark.copy_size };
+
+  if (tail != NULL)
+    tpd_copy_links_finish (copy->links, stamp, &info);
+}
+
+static gboolean
+is_finished_in_place (TpdCopy *copy, const TpdCopyTask *task, const TpdStamp *stamp, GError **error)
+{
+  TpdJournalEntry entry;
+
+  /* It is a copy that we made, under whatever name its source had. */
+  if (tpd_journal_has_made (copy->journal, task->path, stamp->ino))
+    return TRUE;
+  if (!tpd_journal_find (copy->journal, task->path, &entry) || entry.mark.source_ino != stamp->ino)
+    return FALSE;
+  return tpd_copy_finish_original (copy, task, &entry.mark, error);
+}
+
+static gboolean
+is_finished (TpdCopy *copy, const TpdCopyTask *task, const TpdStamp *stamp, gboolean several, GError **error)
+{
+  TpdStamp without_ctime = *stamp;
+  TpdJournalEntry entry;
+
+  if (copy->journal == NULL || !tpd_journal_is_resumed (copy->journal))
+    return FALSE;
+  if (copy->in_place)
+    return is_finished_in_place (copy, task, stamp, error);
+  if (!tpd_journal_find (copy->journal, task->path, &entry))
+    return FALSE;
+  without_ctime.ctime_ns = 0; /* linked plain files */
+  if (entry.mark.validator != validator (copy, stamp, task->copy)
+      && !(copy->options->link_plain && entry.mark.copy_ino == stamp->ino
+           && entry.mark.validator == validator (copy, &without_ctime, task->copy)))
+    return FALSE;
+  if (!copy_is_there (task->dir->target_fd, task->shown, &entry.mark))
+    return FALSE;
+  tpd_journal_set_present (copy->journal, task->path);
+  if (several)
+    note_finished_link (copy, task, stamp, &entry);
+  return TRUE;
+}
+
+static gboolean
+skip_finished (TpdCopy *copy, const TpdCopyTask *task, const TpdStamp *stamp, gboolean several)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (is_finished (copy, task, stamp, several, &error))
+    {
+      tpd_copy_count (copy, finished, 1);
+      tpd_progress_add (copy->progress, 1, 0);
+      return TRUE;
+    }
+  if (error == NULL)
+    return FALSE;
+  tpd_copy_miss_error (copy, task->path, error);
+  return TRUE;
+}
+
+/* --- Files ------------------------------------------------------------- */
+
+static gboolean
+is_stub (const TpdCopy *copy, const TpdCopyTask *task, const struct stat *st)
+{
+  struct statfs fs;
+
+  return st->st_blocks == 0 && st->st_size > STUB_MIN_SIZE && !copy->options->recall
+         && fstatfs (task->dir->source_fd, &fs) == 0 && (guint32) fs.f_type != FUSE_MAGIC;
+}
+
+/* Copies the regular file of `task`, which is taken over. */
+static void
+copy_regular (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *before, gboolean is_first)
+{
+  File file = { .worker = worker, .copy = worker->copy, .task = task, .temp_fd = -1, .is_first = is_first };
+  g_autoptr (GError) error = NULL;
+
+  file.fd = tpd_copy_open_source (task->dir->source_fd, task->name);
+  if (file.fd < 0 || fstat (file.fd, &file.st) != 0)
+    {
+      tpd_error_set_errno (&error, errno, "cannot open the file");
+      tpd_copy_miss_error (file.copy, task->path, error);
+    }
+  else if (!S_ISREG (file.st.st_mode) || file.st.st_ino != before->st_ino)
+    {
+      g_set_error_literal (&error, TPD_ERROR, TPD_ERROR_STALE, "the file was replaced; the next run reads it");
+      tpd_copy_miss_error (file.copy, task->path, error);
+    }
+  else
+    {
+      tpd_stamp_from_stat (&file.stamp, &file.st);
+      copy_content (&file);
+    }
+  drop_temp (&file);
+  if (file.fd >= 0)
+    close (file.fd);
+  tpd_copy_task_free (file.task);
+}
+
+static void
+run_regular (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st)
+{
+  TpdCopy *copy = worker->copy;
+  gboolean several = st->st_nlink > 1;
+  TpdStamp stamp;
+
+  tpd_stamp_from_stat (&stamp, st);
+  if (several && tpd_copy_links_take (copy->links, &stamp, task) == TPD_COPY_LINK_LATER)
+    return;
+  if (skip_finished (copy, task, &stamp, several))
+    tpd_copy_task_free (task);
+  else if (is_stub (copy, task, st))
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_set_error_literal (&error, TPD_ERROR, TPD_ERROR_OFFLINE,
+                           "its content is not stored here but on another medium (offline); --recall reads it");
+      tpd_copy_miss_error (copy, task->path, error);
+      tpd_copy_task_free (task);
+    }
+  else
+    copy_regular (worker, task, st, several);
+}
+
+static void
+make_symlink (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st, const char *target, gssize len)
+{
+  TpdCopy *copy = worker->copy;
+  File file = { .worker = worker, .copy = copy, .task = task, .fd = -1, .temp_fd = -1 };
+  g_autoptr (GPtrArray) lost = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GError) error = NULL;
+  struct stat made;
+
+  tpd_stamp_from_stat (&file.stamp, st);
+  file.temp = tpd_copy_temp_name (copy);
+  if (symlinkat (target, task->dir->target_fd, file.temp) != 0
+      || fstatat (task->dir->target_fd, file.temp, &made, AT_SYMLINK_NOFOLLOW) != 0)
+    {
+      tpd_error_set_errno (&error, errno, "cannot make the symbolic link");
+      miss (&file, error);
+    }
+  else
+    {
+      tpd_target_set_link_attributes (task->dir->target_fd, file.temp, st, lost);
+      if (lost->len > 0)
+        tpd_copy_count (copy, lost, 1);
+      submit (&file, TPD_COPY_SYMLINK, tpd_copy_tail_symlink (target, lost), (guint64) len, made.st_ino, NULL);
+    }
+  drop_temp (&file);
+  tpd_copy_task_free (file.task);
+}
+
+static void
+run_symlink (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st)
+{
+  TpdCopy *copy = worker->copy;
+  g_autofree char *target = g_malloc0 (PATH_MAX + 1);
+  g_autoptr (GError) error = NULL;
+  gssize len;
+  TpdStamp stamp;
+
+  tpd_stamp_from_stat (&stamp, st);
+  if (copy->in_place || copy->options->only_protected)
+    tpd_copy_count (copy, left, 1);
+  else if (copy->options->dry_run)
+    tpd_copy_count (copy, symlinks, 1);
+  else if (!skip_finished (copy, task, &stamp, FALSE))
+    {
+      len = readlinkat (task->dir->source_fd, task->name, target, PATH_MAX);
+      if (len >= 0)
+        {
+          make_symlink (worker, task, st, target, len);
+          return;
+        }
+      tpd_error_set_errno (&error, errno, "cannot read the symbolic link");
+      tpd_copy_miss_error (copy, task->path, error);
+    }
+  tpd_copy_task_free (task);
+}
+
+/* --- Entries ----------------------------------------------------------- */
+
+/* Names of one file stay together; the number of an inode is the same on
+ * every machine that mounts the share, its device is not. */
+static gboolean
+is_in_shard (const TpdCopy *copy, const TpdCopyTask *task, const struct stat *st)
+{
+  guint8 digest[TPD_SHA256_SIZE];
+  guint64 number;
+
+  if (copy->options->shards <= 1)
+    return TRUE;
+  if (S_ISREG (st->st_mode) && st->st_nlink > 1)
+    {
+      guint64 ino = GUINT64_TO_BE (st->st_ino);
+
+      tpd_sha256 (&ino, sizeof ino, digest);
+    }
+  else
+    tpd_sha256 (task->path, strlen (task->path), digest);
+  memcpy (&number, digest, sizeof number);
+  return GUINT64_FROM_BE (number) % copy->options->shards == copy->options->shard - 1;
+}
+
+/* It, or a directory above it. */
+static gboolean
+is_held (const TpdCopy *copy, const char *path)
+{
+  g_autofree char *part = NULL;
+
+  if (copy->options->hold == NULL || g_hash_table_size (copy->options->hold) == 0)
+    return FALSE;
+  part = g_strdup (path);
+  for (;;)
+    {
+      char *slash;
+
+      if (g_hash_table_contains (copy->options->hold, part))
+        return TRUE;
+      slash = strrchr (part, '/');
+      if (slash == NULL)
+        return FALSE;
+      *slash = '\0';
+    }
+}
+
+static void
+run (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st)
+{
+  TpdCopy *copy = worker->copy;
+
+  if (is_held (copy, task->path) || is_held (copy, task->copy))
+    {
+      tpd_copy_miss_reason (copy, task->path, "held", "it is on the list of --hold");
+      tpd_copy_count (copy, held, 1);
+    }
+  else if (S_ISREG (st->st_mode))
+    {
+      run_regular (worker, task, st);
+      return;
+    }
+  else if (S_ISLNK (st->st_mode))
+    {
+      run_symlink (worker, task, st);
+      return;
+    }
+  else if (!S_ISDIR (st->st_mode))
+    {
+      tpd_copy_miss_reason (copy, task->path, "special-file", "it is a device, a socket or a named pipe");
+      tpd_copy_count (copy, special, 1);
+    }
+  tpd_copy_task_free (task);
+}
+
+void
+tpd_copy_task_run (TpdCopyWorker *worker, TpdCopyTask *task)
+{
+  TpdCopy *copy = worker->copy;
+  struct stat st;
+
+  if (fstatat (task->dir->source_fd, task->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    {
+      if (is_in_shard (copy, task, &st) && !(copy->options->one_file_system && st.st_dev != copy->source_dev))
+        {
+          run (worker, task, &st);
+          return;
+        }
+    }
+  else if (errno != ENOENT)
+    {
+      g_autoptr (GError) error = NULL;
+
+      tpd_error_set_errno (&error, errno, "cannot look at the file");
+      tpd_copy_miss_error (copy, task->path, error);
+    }
+  tpd_copy_task_free (task);
+}
+
+/* --- Further names ----------------------------------------------------- */
+
+static int
+open_dir_of (const TpdCopy *copy, const char *path, const char **name)
+{
+  const char *slash = strrchr (path, '/');
+  g_autofree char *dir = slash != NULL ? g_strndup (path, (gsize) (slash - path)) : g_strdup ("");
+
+  *name = slash != NULL ? slash + 1 : path;
+  return tpd_walk_open_dir (copy->in_place ? copy->source_fd : copy->target_fd, dir);
+}
+
+static gboolean
+make_link (File *file, const TpdCopyLinkInfo *info, GError **error)
+{
+  const char *name;
+  struct stat st;
+  int fd = open_dir_of (file->copy, info->copy, &name);
+  gboolean good;
+
+  file->temp = tpd_copy_temp_name (file->copy);
+  good = fd >= 0 && linkat (fd, name, file->task->dir->target_fd, file->temp, 0) == 0
+         && fstatat (file->task->dir->target_fd, file->temp, &st, AT_SYMLINK_NOFOLLOW) == 0;
+  if (!good)
+    tpd_error_set_errno (error, errno, "cannot link the copy to that of its other name, %s", info->copy);
+  else if (st.st_ino != info->copy_ino)
+    {
+      g_set_error (error, TPD_ERROR, TPD_ERROR_STALE, "the copy of its other name, %s, was replaced", info->copy);
+      good = FALSE;
+    }
+  if (fd >= 0)
+    close (fd);
+  return good;
+}
+
+void
+tpd_copy_task_run_link (TpdCopyWorker *worker, TpdCopyTask *task)
+{
+  TpdCopy *copy = worker->copy;
+  File file = { .worker = worker, .copy = copy, .task = task, .fd = -1, .temp_fd = -1 };
+  g_auto (TpdCopyLinkInfo) info = { NULL };
+  g_autoptr (GError) error = NULL;
+
+  if (fstatat (task->dir->source_fd, task->name, &file.st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG (file.st.st_mode))
+    {
+      tpd_copy_task_free (task);
+      return;
+    }
+  tpd_stamp_from_stat (&file.stamp, &file.st);
+  if (skip_finished (copy, task, &file.stamp, FALSE))
+    tpd_copy_task_free (task);
+  else if (!tpd_copy_links_get (copy->links, &file.stamp, &info))
+    /* The first has no copy: so this is told for each of the names. */
+    copy_regular (worker, task, &file.st, TRUE);
+  else
+    {
+      if (make_link (&file, &info, &error))
+        submit (&file, TPD_COPY_LINK, g_steal_pointer (&info.tail), info.copy_size, info.copy_ino, NULL);
+      else
+        miss (&file, error);
+      drop_temp (&file);
+      tpd_copy_task_free (file.task);
+    }
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The inside of a copy. */
+#pragma once
+
+#include "tools/copy.h"
+#include "tools/copy_data.h"
+#include "tools/copy_links.h"
+#include "tools/facts.h"
+#include "tools/journal.h"
+#include "tools/spill.h"
+#include "tools/target.h"
+#include "tools/walk.h"
+
+/* A directory that files come from and go to. Counted. */
+typedef struct {
+  gint ref_count; /* atomic */
+  int source_fd;
+  int target_fd; /* the same as source_fd in place */
+  char *path;    /* relative to both roots */
+} TpdCopyDir;
+
+TpdCopyDir *tpd_copy_dir_ref (TpdCopyDir *dir);
+void tpd_copy_dir_unref (TpdCopyDir *dir);
+
+/* A directory entry to be copied. */
+typedef struct {
+  TpdCopyDir *dir;
+  char *name;  /* in the source */
+  char *shown; /* in the copy */
+  char *path;  /* of the source, relative */
+  char *copy;  /* of the copy, relative */
+  guint8 type; /* DT_REG or DT_LNK */
+} TpdCopyTask;
+
+void tpd_copy_task_free (TpdCopyTask *task);
+
+typedef enum {
+  TPD_COPY_DECRYPTED,
+  TPD_COPY_PLAIN,
+  TPD_COPY_RAW,
+  TPD_COPY_SYMLINK,
+  TPD_COPY_LINK,
+} TpdCopyWhat;
+
+/* A finished temporary file that waits for its name. */
+typedef struct {
+  TpdCopyTask *task;
+  TpdCopyWhat what;
+  char *temp; /* in the directory of the copy */
+  char *tail; /* of the record */
+  TpdStamp source;
+  TpdJournalMark mark;
+  guint8 sha256[TPD_SHA256_SIZE]; /* of a file that is to be checked */
+  gboolean check;
+  gboolean proven;
+  gboolean is_first; /* of several names of a file */
+  GError *error;     /* of this one, while a batch is committed */
+} TpdCopyItem;
+
+void tpd_copy_item_free (TpdCopyItem *item);
+
+struct _TpdCopy {
+  const TpdCopyOptions *options;
+  const TpdSession *session;
+  TpdProgress *progress;
+  gboolean in_place;
+  char *source_path, *target_path; /* real; the target of originals in place */
+  int source_fd, target_fd, originals_fd, state_fd;
+  guint64 source_dev;
+  guint64 options_hash;
+  TpdJournal *journal; /* NULL in a dry run */
+  TpdCopyLinks *links;
+  TpdWalk *walk;
+  gint stop;      /* atomic: nothing new is begun */
+  guint temps;    /* atomic: temporary files made */
+  gint64 started; /* Unix seconds */
+
+  GMutex lock;
+  GCond changed;
+  GQueue tasks; /* of TpdCopyTask, under lock, as all below */
+  gboolean walked;
+  GPtrArray *items; /* of TpdCopyItem: to be committed */
+  guint64 item_bytes;
+  guint committing; /* items at work */
+  gint64 oldest;    /* of `items`, monotonic */
+  gboolean workers_done;
+  TpdSpill *dirs; /* whose attributes are set at the end */
+  GError *error;  /* the first that ends it all */
+  TpdCopyCounts counts;
+
+  GMutex out_lock;   /* of standard output and MISSING */
+  int missing_fd;    /* under out_lock */
+  guint64 n_missing; /* under out_lock */
+  guint n_told;      /* under out_lock */
+};
+
+/* One thread that copies. */
+typedef struct {
+  TpdCopy *copy;
+  guint8 *block; /* TPD_COPY_BLOCK */
+} TpdCopyWorker;
+
+/* Ends the copy with `error`, which is taken over; the first counts. */
+void tpd_copy_stop (TpdCopy *copy, GError *error);
+gboolean tpd_copy_is_stopped (TpdCopy *copy);
+/* Adds to a member of copy->counts. */
+#define tpd_copy_count(copy, member, n) \
+  do                                    \
+    {                                   \
+      g_mutex_lock (&(copy)->lock);     \
+      (copy)->counts.member += (n);     \
+      g_mutex_unlock (&(copy)->lock);   \
+  } while (0)
+
+/* --- copy_file.c ------------------------------------------------------ */
+
+/* Makes the copy of `task`, which is taken over, or tells why not. */
+void tpd_copy_task_run (TpdCopyWorker *worker, TpdCopyTask *task);
+/* The same of one of several names of a file, when the first is done. */
+void tpd_copy_task_run_link (TpdCopyWorker *worker, TpdCopyTask *task);
+
+/* --- copy_commit.c ---------------------------------------------------- */
+
+/* A new name for a temporary file. (transfer full) */
+char *tpd_copy_temp_name (TpdCopy *copy);
+/* Hands over a finished file; waits while too many wait already. */
+void tpd_copy_submit (TpdCopy *copy, TpdCopyItem *item);
+/* The thread that commits; ends when the workers are done. */
+gpointer tpd_copy_commit_thread (gpointer copy);
+/* In place: ends what a crash left half done with the original of `task`,
+ * whose copy is in its place. */
+gboolean tpd_copy_finish_original (TpdCopy *copy, const TpdCopyTask *task, const TpdJournalMark *mark, GError **error);
+
+/* --- copy_record.c ---------------------------------------------------- */
+
+/* The members behind path and copy, without the closing brace, for what was
+ * protected and for what was not. (transfer full) */
+char *tpd_copy_tail_facts (const TpdFileFacts *facts, const GPtrArray *lost);
+char *tpd_copy_tail_plain (guint64 size, const char *sha256, const char *note, const GPtrArray *lost);
+char *tpd_copy_tail_symlink (const char *target, const GPtrArray *lost);
+/* The object. (transfer full) */
+char *tpd_copy_record (const char *path, const char *copy, const char *tail);
+
+/* Tells that there is no copy of `path`: a warning, a line in MISSING. */
+void tpd_copy_miss_facts (TpdCopy *copy, const char *path, const TpdFileFacts *facts);
+void tpd_copy_miss_error (TpdCopy *copy, const char *path, const GError *error);
+/* Left out on purpose: `reason` is a word. Not a failure. */
+void tpd_copy_miss_reason (TpdCopy *copy, const char *path, const char *reason, const char *message);
+/* A line on standard output if these are wanted. */
+void tpd_copy_print (TpdCopy *copy, const char *record);

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The journal of a copy: see journal.h. Paths are known by 128 bits of their
+ * hash, so that millions of them fit into memory. */
+#include "tools/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "tools/manifest_private.h"
+#include "tools/target.h"
+
+#define KEY_SIZE 16
+#define RECORD_OFFSET (sizeof TPD_JOURNAL_START - 1 + TPD_JOURNAL_MARK_LEN + sizeof TPD_JOURNAL_RECORD - 1)
+#define RUN_START "{\"run\":\""
+#define TOKEN_LEN 16
+
+typedef struct {
+  guint8 key[KEY_SIZE]; /* first: it is the key of the table */
+  TpdJournalEntry entry;
+  gboolean present;
+} Known;
+
+struct _TpdJournal {
+  int state_fd, fd;
+  guint64 end; /* of the file */
+  gboolean resumed;
+  char token[TOKEN_LEN + 1];
+  GHashTable *runs; /* set of tokens of earlier runs */
+
+  GMutex lock;
+  GHashTable *known; /* set of Known, under lock, as all below */
+  GHashTable *made;  /* set of keys of (copy, inode number) */
+  GString *lines;
+  GArray *added; /* of Known: what `lines` tell */
+};
+
+static guint
+key_hash (gconstpointer data)
+{
+  guint hash;
+
+  memcpy (&hash, data, sizeof hash);
+  return hash;
+}
+
+static gboolean
+key_equal (gconstpointer a, gconstpointer b)
+{
+  return memcmp (a, b, KEY_SIZE) == 0;
+}
+
+static void
+make_key (const char *text, gsize len, guint8 key[KEY_SIZE])
+{
+  guint8 digest[TPD_SHA256_SIZE];
+
+  tpd_sha256 (text, len, digest);
+  memcpy (key, digest, KEY_SIZE);
+}
+
+gboolean
+tpd_journal_line_record (const char *line, gsize len, const char **record, gsize *record_len)
+{
+  const gsize start_len = sizeof TPD_JOURNAL_START - 1, middle_len = sizeof TPD_JOURNAL_RECORD - 1;
+
+  *record = line;
+  *record_len = len;
+  if (len < start_len || memcmp (line, TPD_JOURNAL_START, start_len) != 0)
+    return len >= 2 && line[0] == '{' && line[len - 1] == '}';
+  if (len < RECORD_OFFSET + 3 || line[len - 1] != '}' || line[len - 2] != '}'
+      || memcmp (line + start_len + TPD_JOURNAL_MARK_LEN, TPD_JOURNAL_RECORD, middle_len) != 0)
+    return FALSE;
+  *record = line + RECORD_OFFSET;
+  *record_len = len - RECORD_OFFSET - 1;
+  return TRUE;
+}
+
+/* The key of a copy with its inode number. (transfer full) */
+static guint8 *
+made_key (const char *copy_key, gsize len, guint64 ino)
+{
+  g_autoptr (GString) text = g_string_new_len (copy_key, (gssize) len);
+  guint8 *key = g_malloc (KEY_SIZE);
+
+  g_string_append_printf (text, " %" G_GUINT64_FORMAT, ino);
+  make_key (text->str, text->len, key);
+  return key;
+}
+
+static void
+note_made (TpdJournal *journal, const char *record, gsize len, guint64 ino)
+{
+  gsize copy_len = 0;
+  const char *copy = tpd_manifest_copy_key (record, len, &copy_len);
+
+  if (copy != NULL)
+    g_hash_table_add (journal->made, made_key (copy, copy_len, ino));
+}
+
+static gboolean
+read_mark (const char *line, TpdJournalMark *mark)
+{
+  guint64 *const numbers[] = { &mark->validator, &mark->copy_ino, &mark->copy_size, &mark->source_ino };
+  const char *p = line + sizeof TPD_JOURNAL_START - 1;
+
+  for (guint i = 0; i < G_N_ELEMENTS (numbers); i++, p += 17)
+    {
+      *numbers[i] = 0;
+      for (guint j = 0; j < 16; j++)
+        {
+          int digit = g_ascii_xdigit_value (p[j]);
+
+          if (digit < 0)
+            return FALSE;
+          *numbers[i] = *numbers[i] << 4 | (guint64) digit;
+        }
+    }
+  return TRUE;
+}
+
+/* A line that makes no sense was not completed before a crash. */
+static gboolean
+load_line (gpointer data, const char *line, gsize len, guint64 offset, GError **error)
+{
+  TpdJournal *journal = data;
+  const gsize run_len = sizeof RUN_START - 1;
+  const char *record;
+  gsize record_len, key_len;
+  Known *known;
+
+  if (len == run_len + TOKEN_LEN + 2 && memcmp (line, RUN_START, run_len) == 0)
+    {
+      g_hash_table_add (journal->runs, g_strndup (line + run_len, TOKEN_LEN));
+      return TRUE;
+    }
+  if (!tpd_journal_line_record (line, len, &record, &record_len) || record == line
+      || tpd_manifest_key (record, record_len, &key_len) == NULL || record_len > G_MAXUINT32)
+    return TRUE;
+  known = g_new0 (Known, 1);
+  make_key (record, key_len, known->key);
+  known->entry.offset = offset + RECORD_OFFSET;
+  known->entry.len = (guint32) record_len;
+  if (read_mark (line, &known->entry.mark))
+    {
+      note_made (journal, record, record_len, known->entry.mark.copy_ino);
+      g_hash_table_replace (journal->known, known, known);
+    }
+  else
+    g_free (known);
+  return TRUE;
+}
+
+static gboolean
+append (TpdJournal *journal, const char *data, gsize len, GError **error)
+{
+  gsize done = 0;
+
+  while (done < len)
+    {
+      gssize n = pwrite (journal->fd, data + done, len - done, (off_t) (journal->end + done));
+
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n < 0)
+        {
+          tpd_error_set_errno (error, errno, "cannot write the journal");
+          /* Whole lines of it, should they stay, tell of files that will not
+           * be there. */
+          if (ftruncate (journal->fd, (off_t) journal->end) != 0)
+            g_prefix_error (error, "(and cannot shorten it) ");
+          return FALSE;
+        }
+      done += (gsize) n;
+    }
+  journal->end += len;
+  return TRUE;
+}
+
+/* Ends the file behind its last whole line, and names this run. */
+static gboolean
+begin_run (TpdJournal *journal, GError **error)
+{
+  struct stat st;
+  char last = '\n';
+  g_autofree char *line = NULL;
+
+  if (fstat (journal->fd, &st) != 0)
+    {
+      tpd_error_set_errno (error, errno, "cannot read the journal");
+      return FALSE;
+    }
+  journal->end = (guint64) st.st_size;
+  if (st.st_size > 0 && pread (journal->fd, &last, 1, st.st_size - 1) != 1)
+    {
+      tpd_error_set_errno (error, EIO, "cannot read the journal");
+      return FALSE;
+    }
+  g_snprintf (journal->token, sizeof journal->token, "%08x%08x", g_random_int (), g_random_int ());
+  line = g_strdup_printf ("%s" RUN_START "%s\"}\n", last == '\n' ? "" : "\n", journal->token);
+  if (!append (journal, line, strlen (line), error))
+    return FALSE;
+  if (fdatasync (journal->fd) == 0)
+    return TRUE;
+  tpd_error_set_errno (error, errno, "cannot write the journal");
+  return FALSE;
+}
+
+TpdJournal *
+tpd_journal_open (int state_fd, const char *name, GError **error)
+{
+  g_autoptr (TpdJournal) journal = g_new0 (TpdJournal, 1);
+  struct stat st;
+
+  g_mutex_init (&journal->lock);
+  journal->state_fd = state_fd;
+  journal->known = g_hash_table_new_full (key_hash, key_equal, NULL, g_free);
+  journal->made = g_hash_table_new_full (key_hash, key_equal, g_free, NULL);
+  journal->runs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  journal->lines = g_string_new (NULL);
+  journal->added = g_array_new (FALSE, FALSE, sizeof (Known));
+  journal->fd = openat (state_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+  if (journal->fd < 0 || fstat (journal->fd, &st) != 0)
+    {
+      tpd_error_set_errno (error, errno, "cannot open the journal %s/%s", TPD_TARGET_STATE, name);
+      return NULL;
+    }
+  if (!S_ISREG (st.st_mode) || st.st_uid != geteuid () || (st.st_mode & 077) != 0)
+    {
+      g_set_error (error, TPD_ERROR, TPD_ERROR_INSECURE_FILE, "%s/%s is not a file that only this user can read",
+                   TPD_TARGET_STATE, name);
+      return NULL;
+    }
+  if (flock (journal->fd, LOCK_EX | LOCK_NB) != 0)
+    {
+      g_set_error (error, TPD_ERROR, TPD_ERROR_USAGE,
+                   "another tpd materialize is at work there; wait for its end, or give each its --shard");
+      return NULL;
+    }
+  journal->resumed = st.st_size > 0;
+  if (!tpd_manifest_each (journal->fd, load_line, journal, error) || !begin_run (journal, error))
+    return NULL;
+  return g_steal_pointer (&journal);
+}
+
+void
+tpd_journal_free (TpdJournal *journal)
+{
+  if (journal == NULL)
+    return;
+  if (journal->fd >= 0)
+    close (journal->fd);
+  g_hash_table_unref (journal->known);
+  g_hash_table_unref (journal->made);
+  g_hash_table_unref (journal->runs);
+  g_string_free (journal->lines, TRUE);
+  g_array_unref (journal->added);
+  g_mutex_clear (&journal->lock);
+  g_free (journal);
+}
+
+gboolean
+tpd_journal_is_resumed (const TpdJournal *journal)
+{
+  return journal->resumed;
+}
+
+const char *
+tpd_journal_token (const TpdJournal *journal)
+{
+  return journal->token;
+}
+
+gboolean
+tpd_journal_is_stale_temp (const TpdJournal *journal, const char *name)
+{
+  const gsize len = sizeof TPD_TARGET_TEMP - 1;
+  g_autofree char *token = NULL;
+
+  if (strncmp (name, TPD_TARGET_TEMP, len) != 0 || strlen (name) <= len + TOKEN_LEN)
+    return FALSE;
+  token = g_strndup (name + len, TOKEN_LEN);
+  return g_hash_table_contains (journal->runs, token);
+}
+
+static Known *
+lookup (TpdJournal *journal, const char *path)
+{
+  g_autofree char *text = tpd_manifest_key_of (path);
+  guint8 key[KEY_SIZE];
+
+  make_key (text, strlen (text), key);
+  return g_hash_table_lookup (journal->known, key);
+}
+
+gboolean
+tpd_journal_find (TpdJournal *journal, const char *path, TpdJournalEntry *entry)
+{
+  const Known *known;
+
+  g_mutex_lock (&journal->lock);
+  known = lookup (journal, path);
+  if (known != NULL)
+    *entry = known->entry;
+  g_mutex_unlock (&journal->lock);
+  return known != NULL;
+}
+
+gboolean
+tpd_journal_has_made (TpdJournal *journal, const char *copy, guint64 ino)
+{
+  g_autofree char *text = tpd_manifest_copy_key_of (copy);
+  g_autofree guint8 *key = made_key (text, strlen (text), ino);
+  gboolean found;
+
+  g_mutex_lock (&journal->lock);
+  found = g_hash_table_contains (journal->made, key);
+  g_mutex_unlock (&journal->lock);
+  return found;
+}
+
+char *
+tpd_journal_read (TpdJournal *journal, const TpdJournalEntry *entry, GError **error)
+{
+  g_autofree char *record = g_malloc0 ((gsize) entry->len + 1);
+
+  if (pread (journal->fd, record, entry->len, (off_t) entry->offset) == (gssize) entry->len)
+    return g_steal_pointer (&record);
+  tpd_error_set_errno (error, EIO, "cannot read the journal");
+  return NULL;
+}
+
+void
+tpd_journal_set_present (TpdJournal *journal, const char *path)
+{
+  Known *known;
+
+  g_mutex_lock (&journal->lock);
+  known = lookup (journal, path);
+  if (known != NULL)
+    known->present = TRUE;
+  g_mutex_unlock (&journal->lock);
+}
+
+void
+tpd_journal_add (TpdJournal *journal, const TpdJournalMark *mark, const char *record)
+{
+  gsize len = strlen (record), key_len = 0;
+  Known known = { .entry = { .mark = *mark, .len = (guint32) len } };
+
+  g_return_if_fail (tpd_manifest_key (record, len, &key_len) != NULL);
+  make_key (record, key_len, known.key);
+  g_mutex_lock (&journal->lock);
+  known.entry.offset = journal->lines->len + RECORD_OFFSET;
+  g_string_append_printf (journal->lines,
+                          TPD_JOURNAL_START "%016" G_GINT64_MODIFIER "x %016" G_GINT64_MODIFIER
+                                            "x %016" G_GINT64_MODIFIER "x %016" G_GINT64_MODIFIER
+                                            "x" TPD_JOURNAL_RECORD,
+                          mark->validator, mark->copy_ino, mark->copy_size, mark->source_ino);
+  g_string_append_len (journal->lines, record, (gssize) len);
+  g_string_append (journal->lines, "}\n");
+  g_array_append_val (journal->added, known);
+  note_made (journal, record, len, mark->copy_ino);
+  g_mutex_unlock (&journal->lock);
+}
+
+gboolean
+tpd_journal_write (TpdJournal *journal, GError **error)
+{
+  gboolean good;
+  guint64 base;
+
+  g_mutex_lock (&journal->lock);
+  base = journal->end;
+  good = append (journal, journal->lines->str, journal->lines->len, error);
+  for (guint i = 0; good && i < journal->added->len; i++)
+    {
+      Known *known = g_memdup2 (&g_array_index (journal->added, Known, i), sizeof *known);
+
+      known->entry.offset += base;
+      g_hash_table_replace (journal->known, known, known);
+    }
+  g_array_set_size (journal->added, 0);
+  g_string_truncate (journal->lines, 0);
+  g_mutex_unlock (&journal->lock);
+  return good;
+}
+
+/* --- The manifest ------------------------------------------------------ */
+
+typedef struct {
+  TpdJournal *journal;
+  TpdJournalCheck check;
+  gpointer data;
+} Wanted;
+
+static gboolean
+is_wanted (gpointer data, const char *record, gsize len, guint64 offset)
+{
+  const Wanted *wanted = data;
+  guint8 key[KEY_SIZE];
+  gsize key_len = 0;
+  const Known *known;
+
+  tpd_manifest_key (record, len, &key_len);
+  make_key (record, key_len, key);
+  known = g_hash_table_lookup (wanted->journal->known, key);
+  if (known == NULL || known->entry.offset != offset + RECORD_OFFSET)
+    return FALSE;
+  return known->present || wanted->check (wanted->data, &known->entry.mark, record, len);
+}
+
+gboolean
+tpd_journal_write_manifest (TpdJournal *journal, const char *name, TpdJournalCheck check, gpointer data, guint64 *count,
+                            guint8 sha256[TPD_SHA256_SIZE], GError **error)
+{
+  Wanted wanted = { journal, check, data };
+
+  return tpd_manifest_write_sorted (journal->state_fd, name, &journal->fd, 1, is_wanted, &wanted, count, sha256, error);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The journal of a copy: what a run of `tpd materialize` leaves for the next.
+ *
+ * A line is written before a finished temporary file gets its final name, and
+ * carries the inode number of that file: when the final name has that number
+ * afterwards, the renaming took place, and the line holds. So no second line
+ * is needed, and a crash between the two is no special case. The last line of
+ * a path counts; one that was torn is ignored.
+ *
+ * One process has the journal at a time (flock). Thread-safe.
+ */
+#pragma once
+
+#include "tools/manifest.h"
+
+typedef struct {
+  guint64 validator;           /* of the source file and what shapes the copy */
+  guint64 copy_ino, copy_size; /* of the finished file */
+  guint64 source_ino;
+} TpdJournalMark;
+
+typedef struct {
+  TpdJournalMark mark;
+  guint64 offset;
+  guint32 len;
+} TpdJournalEntry;
+
+typedef struct _TpdJournal TpdJournal;
+
+/* Opens or makes `name` in `state_fd` (borrowed). (transfer full) */
+TpdJournal *tpd_journal_open (int state_fd, const char *name, GError **error);
+void tpd_journal_free (TpdJournal *journal);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdJournal, tpd_journal_free)
+
+/* Whether there was a run before. */
+gboolean tpd_journal_is_resumed (const TpdJournal *journal);
+/* 16 hex digits, for the names of this run's temporary files. */
+const char *tpd_journal_token (const TpdJournal *journal);
+/* Whether `name` is that of a temporary file of an earlier run. */
+gboolean tpd_journal_is_stale_temp (const TpdJournal *journal, const char *name);
+
+/* The last line of `path`, FALSE if there is none; and its record below. */
+gboolean tpd_journal_find (TpdJournal *journal, const char *path, TpdJournalEntry *entry);
+/* Whether some line says that the file `ino` got the name `copy`. */
+gboolean tpd_journal_has_made (TpdJournal *journal, const char *copy, guint64 ino);
+/* (transfer full) */
+char *tpd_journal_read (TpdJournal *journal, const TpdJournalEntry *entry, GError **error);
+/* The copy of `path` is there: it belongs into the manifest. */
+void tpd_journal_set_present (TpdJournal *journal, const char *path);
+
+/* Lines to be written together. */
+void tpd_journal_add (TpdJournal *journal, const TpdJournalMark *mark, const char *record);
+/* Writes them; the caller syncs. On error none of them counts. */
+gboolean tpd_journal_write (TpdJournal *journal, GError **error);
+
+/* Whether the copy that `record` tells of is still there. */
+typedef gboolean (*TpdJournalCheck) (gpointer data, const TpdJournalMark *mark, const char *record, gsize len);
+
+/* Makes the manifest `name` of all records whose copy is present, or that
+ * `check` says is there. */
+gboolean tpd_journal_write_manifest (TpdJournal *journal, const char *name, TpdJournalCheck check, gpointer data,
+                                     guint64 *count, guint8 sha256[TPD_SHA256_SIZE], GError **error);
