@@ -260,9 +260,9 @@ static const char *const fatal[] = {
   "userfaultfd",
 };
 
-/* LeakSanitizer stops the threads of the process at its end by tracing them
- * from a process of its own, and does without when it is refused. */
-static const char *const fatal_unless_sanitized[] = {
+/* LeakSanitizer stops the threads of the process at its end: it traces them from
+ * a process that shares their memory. */
+static const char *const tracing[] = {
   "ptrace",
 };
 
@@ -335,6 +335,14 @@ add_thread_rules (scmp_filter_ctx filter)
     failed = allow_if (filter, "prlimit64", 1, &only_asks);
   for (guint i = 0; i < G_N_ELEMENTS (harmless) && failed == 0; i++)
     failed = allow_if (filter, "prctl", 1, &SCMP_A0 (SCMP_CMP_EQ, harmless[i]));
+  if (!TPD_SANITIZED)
+    return failed;
+
+  static const guint for_tracing[] = { PR_SET_DUMPABLE, PR_SET_PTRACER, PR_SET_PDEATHSIG };
+  if (failed == 0)
+    failed = allow_if (filter, "clone", 1, &SCMP_A0 (SCMP_CMP_MASKED_EQ, CLONE_VM, CLONE_VM));
+  for (guint i = 0; i < G_N_ELEMENTS (for_tracing) && failed == 0; i++)
+    failed = allow_if (filter, "prctl", 1, &SCMP_A0 (SCMP_CMP_EQ, for_tracing[i]));
   return failed;
 }
 
@@ -371,8 +379,8 @@ add_rules (scmp_filter_ctx filter, TpdConfineFlags flags)
     failed = ADD_ALL (filter, SCMP_ACT_ALLOW, owners);
   if (failed == 0)
     failed = ADD_ALL (filter, SCMP_ACT_KILL_PROCESS, fatal);
-  if (failed == 0 && !TPD_SANITIZED)
-    failed = ADD_ALL (filter, SCMP_ACT_KILL_PROCESS, fatal_unless_sanitized);
+  if (failed == 0)
+    failed = ADD_ALL (filter, TPD_SANITIZED ? SCMP_ACT_ALLOW : SCMP_ACT_KILL_PROCESS, tracing);
   if (failed == 0)
     failed = add_memory_rules (filter);
   if (failed == 0)

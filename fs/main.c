@@ -170,16 +170,33 @@ settle (TpdFs *fs, GError **error)
   return TRUE;
 }
 
-/* Unless somebody else has unmounted it: then the connection is over. */
+/* A pipe that nobody reads is to poll(2) what a connection is that is over. */
+static void
+end_connection (int fd)
+{
+  int ends[2];
+
+  if (pipe2 (ends, O_CLOEXEC) != 0)
+    return;
+  close (ends[0]);
+  dup3 (ends[1], fd, O_CLOEXEC);
+  close (ends[1]);
+}
+
+/* When somebody else has unmounted it, the connection is over. Otherwise it is
+ * made so, because libfuse would unmount once more, perhaps what lies below. */
 static void
 unmount (TpdFs *fs)
 {
   struct pollfd connection = { fuse_session_fd (fs->session), 0, 0 };
 
-  if (poll (&connection, 1, 0) == 1 && (connection.revents & POLLERR) != 0)
-    return;
-  if (!tpd_keeper_unmount (fs->keeper))
-    tpd_error ("%s could not be unmounted; see fusermount3(1)", fs->mountpoint);
+  if (poll (&connection, 1, 0) != 1 || (connection.revents & POLLERR) == 0)
+    {
+      if (!tpd_keeper_unmount (fs->keeper))
+        tpd_error ("%s could not be unmounted; see fusermount3(1)", fs->mountpoint);
+      end_connection (connection.fd);
+    }
+  fuse_session_unmount (fs->session);
 }
 
 static int

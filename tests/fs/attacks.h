@@ -441,8 +441,9 @@ more_rights (void)
   return result (syscall (SYS_capset, &header, data));
 }
 
-/* Which layers close it by themselves. IF_ROOT: needs rights that users lack. */
-enum { PATHS = 1, CALLS = 2, IF_ROOT = 4 };
+/* Which layers close it by themselves. IF_ROOT: needs rights that users lack.
+ * NOT_SANITIZED: the sanitizers are allowed it. */
+enum { PATHS = 1, CALLS = 2, IF_ROOT = 4, NOT_SANITIZED = 8 };
 
 static const struct {
   const char *name;
@@ -455,7 +456,7 @@ static const struct {
   { "read it by ..", read_by_dots, PATHS },
   { "read it by openat2", read_by_openat2, PATHS },
   { "list a directory", list_beside, PATHS },
-  { "read its own environment", read_own_environment, PATHS },
+  { "read its own environment", read_own_environment, PATHS | NOT_SANITIZED },
   { "read another's memory by /proc", read_other_memory, PATHS | IF_ROOT },
   { "write to a file of the source", write_to_source, PATHS },
   { "cut off a file of the source", truncate_in_source, PATHS | CALLS },
@@ -479,14 +480,14 @@ static const struct {
   { "run a program in memory", run_memory, CALLS },
   { "fork", fork_off, CALLS },
   { "fork by clone3", fork_off_anew, CALLS },
-  { "trace another process", trace_other, PATHS | CALLS | IF_ROOT },
-  { "be traced", be_traced, CALLS },
+  { "trace another process", trace_other, PATHS | CALLS | IF_ROOT | NOT_SANITIZED },
+  { "be traced", be_traced, CALLS | NOT_SANITIZED },
   { "read another process", read_other, PATHS | CALLS | IF_ROOT },
   { "write to another process", write_other, PATHS | CALLS | IF_ROOT },
   { "signal another process", signal_other, CALLS },
   { "limit another process", limit_other, CALLS | IF_ROOT },
   { "take a handle of another process", take_handle, CALLS },
-  { "become dumpable", become_dumpable, CALLS },
+  { "become dumpable", become_dumpable, CALLS | NOT_SANITIZED },
   { "allow cores", allow_cores, CALLS },
   { "memory with new code", new_code, CALLS },
   { "code from data", code_from_data, CALLS },

@@ -126,7 +126,7 @@ assert_closed (Way way, uid_t user)
 
   for (guint i = 0; i < G_N_ELEMENTS (attacks); i++)
     {
-      if (!(attacks[i].closed_by & layers))
+      if (!(attacks[i].closed_by & layers) || (TPD_SANITIZED && (attacks[i].closed_by & NOT_SANITIZED)))
         continue;
       int how = run_confined (way, user, attacks[i].attack);
 

@@ -149,6 +149,10 @@ class Stage(unittest.TestCase):
             os.chown(mount.path, user, user)
         self.addCleanup(mount.stop)
         mount.start()
+        # It is confined, and has answered.
+        pid = self.pid_of(mount)
+        wait_until(lambda: status_of(f"/proc/{pid}")["Seccomp"] == "2", "it is not confined")
+        self.read_as(user, ["ls"], mount.path)
         return mount
 
     def pid_of(self, mount):
