@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 
 import processes
 from processes import harness, tool
@@ -341,6 +342,19 @@ class Mounted(Hsm):
             for entry in (second, third):
                 self.assertEqual(self.digest(mount, entry), entry["plain_sha256"])
             self.assertEqual(mount.log().count("its token works again"), 1, mount.log())
+
+    def test_wrong_pin_mounts_nothing(self):
+        self.hsm.pin_file.write_text("11111111", encoding="ascii")
+        for foreground in (True, False):
+            mount = harness.Mount(str(tool.SHARE), ["--keyring", str(self.hsm.keyring("keyring", self.all[0])),
+                                                    "--allow-insecure-files"], foreground=foreground)
+            with unittest.mock.patch.dict(os.environ, self.hsm.environment), self.assertRaises(RuntimeError) as caught:
+                mount.start()
+            self.addCleanup(mount.stop)
+            self.assertEqual(mount.process.returncode, 3)
+            self.assertIn("PIN is wrong", str(caught.exception))
+            self.assertNotIn("11111111", str(caught.exception))
+            self.assertFalse(harness.is_mounted(mount.path))
 
     def test_helper_killed(self):
         with self.mount(self.all[1], [f"file={tool.KEYS / 'tpd-cloud.xml'}",
