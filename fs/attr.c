@@ -101,11 +101,6 @@ tpd_attr_publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, struct 
   if (!may_show (fs, &device, node))
     return EACCES;
   tpd_stamp_from_stat (&stamp, st);
-  if (tpd_open_file_keeps_older (node, &stamp))
-    {
-      tpd_inodes_detach (fs->inodes, node);
-      return ESTALE;
-    }
   tpd_node_get_published (node, &published, &facts);
   if (!facts.known || !tpd_stamp_same_content (&published, &stamp) || tpd_look_again (&facts, st))
     {
@@ -119,6 +114,11 @@ tpd_attr_publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, struct 
       else if (errnum != 0)
         return errnum;
       tpd_stamp_from_stat (&stamp, st);
+    }
+  if (tpd_open_file_differs (node, !tpd_facts_passes (fs, &facts), &stamp))
+    {
+      tpd_inodes_detach (fs->inodes, node);
+      return ESTALE;
     }
   tpd_node_publish (node, &stamp, &facts);
   fill (fs, st, &facts, &device, attr);

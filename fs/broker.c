@@ -198,8 +198,8 @@ limit_calls (int fuse_fd)
   return failed == 0;
 }
 
-static gboolean
-confine (int fuse_fd)
+gboolean
+tpd_broker_confine (int fuse_fd)
 {
   static const __rlimit_resource_t none[] = { RLIMIT_CORE, RLIMIT_FSIZE, RLIMIT_NPROC, RLIMIT_MSGQUEUE };
   const struct rlimit zero = { 0, 0 };
@@ -255,7 +255,7 @@ connect_session (Broker *broker, int fd)
 
   if (fstat (fd, &st) != 0 || !S_ISCHR (st.st_mode) || st.st_rdev != FUSE_DEVICE)
     return -ENODEV;
-  if (!confine (fd))
+  if (!tpd_broker_confine (fd))
     return -EPERM;
   broker->fuse_fd = fd;
   return 0;

@@ -58,6 +58,10 @@ enum { TPD_BROKER_CONNECT = 1, TPD_BROKER_OPEN, TPD_BROKER_CLOSE };
  * dev_t, whose files may be registered. */
 void tpd_broker_run (int sock, GArray *devices) G_GNUC_NORETURN;
 
+/* What it does once it is connected: no system call but those it needs to
+ * answer, on `fuse_fd` only the two. FALSE: not to be had. */
+gboolean tpd_broker_confine (int fuse_fd);
+
 /* The devices of what is mounted beneath `source`, from the text of
  * /proc/self/mountinfo, without those of kernel interfaces. Appended. */
 void tpd_broker_add_mounts (const char *mountinfo, const char *source, GArray *devices);

@@ -8,7 +8,14 @@
  * file leaves the list under that lock, so that nobody can join it any more.
  * References keep it in memory for whoever is using it at that moment.
  *
- * One way of reading at a time
+ * One content, and one way of reading it, at a time
+ *
+ * An inode has one size and one set of pages in the kernel, whoever reads it.
+ * What is open as a plain file and has become a protected one, or another
+ * version of it, must therefore not be opened as the same inode: the pages of
+ * one would be read by the other. The node is detached instead, and ESTALE
+ * makes the kernel look the path up anew, which gives a new inode; who has the
+ * old one open keeps it.
  *
  * The kernel reads an inode either through its page cache, asking us, or from
  * a registered file (passthrough), and as long as anybody has it open in one
@@ -17,9 +24,7 @@
  * open: the decision, with the registration, is made under the passthrough
  * lock of the inode. All openers of a registered file share one TpdOpenFile,
  * the last of them gives the registration up; the kernel has let go of it
- * before it sends that RELEASE. A file that cannot be joined, because it has
- * become another since, gets another inode: the node is detached, and ESTALE
- * makes the kernel look the path up anew.
+ * before it sends that RELEASE.
  */
 #include "fs/open_file.h"
 
@@ -78,6 +83,29 @@ tpd_open_file_close_all (TpdNode *node, gpointer data)
     }
 }
 
+/* Under the node lock: whether what is open is something else. A plain file may
+ * be written to, and is the same; of a protected one each version is another. */
+static gboolean
+differs (const TpdNode *node, gboolean protected, const TpdStamp *stamp)
+{
+  const TpdOpenFile *file = node->opens;
+
+  if (file == NULL)
+    return FALSE;
+  return (file->document != NULL) != protected || (protected && !tpd_stamp_same_content (&file->stamp, stamp));
+}
+
+gboolean
+tpd_open_file_differs (TpdNode *node, gboolean protected, const TpdStamp *stamp)
+{
+  gboolean result;
+
+  tpd_node_lock (node);
+  result = differs (node, protected, stamp);
+  tpd_node_unlock (node);
+  return result;
+}
+
 /* Under the node lock: what others have open in this version; of a plain file
  * that is registered there is one, whatever was written to it since. */
 static TpdOpenFile *
@@ -132,17 +160,18 @@ static TpdOpenFile *
 enter_locked (TpdFs *fs, TpdNode *node, TpdSource *source, int fd, TpdDocument *document, const TpdStamp *stamp,
               gboolean cacheable, gboolean *keep_cache)
 {
-  TpdOpenFile *file;
-  gboolean is_open, registered;
+  TpdOpenFile *file = NULL;
+  gboolean is_open, is_other;
   gint32 backing_id = 0;
 
   tpd_node_lock (node);
-  file = join (node, document != NULL, stamp);
   is_open = node->opens != NULL;
-  registered = is_open && node->opens->backing_id > 0;
-  *keep_cache = file != NULL && !registered && keep_pages (node, stamp, cacheable);
+  is_other = differs (node, document != NULL, stamp);
+  if (!is_other)
+    file = join (node, document != NULL, stamp);
+  *keep_cache = file != NULL && file->backing_id == 0 && keep_pages (node, stamp, cacheable);
   tpd_node_unlock (node);
-  if (file != NULL || registered)
+  if (file != NULL || is_other)
     return file;
 
   if (!is_open && document == NULL)
@@ -158,8 +187,8 @@ enter_locked (TpdFs *fs, TpdNode *node, TpdSource *source, int fd, TpdDocument *
   return file;
 }
 
-/* Enters a new file, or joins one that is open. NULL: what is open is another
- * content, which the kernel cannot have open together with this one. */
+/* Enters a new file, or joins one that is open. NULL: what is open is something
+ * else, which cannot be the same inode any more. */
 static TpdOpenFile *
 enter (TpdFs *fs, TpdNode *node, TpdSource *source, int fd, TpdDocument *document, const TpdStamp *stamp,
        gboolean cacheable, gboolean *keep_cache)
@@ -385,28 +414,6 @@ tpd_open_file_fd (const TpdOpenFile *file)
   return file->document == NULL ? file->fd : -1;
 }
 
-/* Under the node lock: the registered document, of which there is one at most. */
-static const TpdOpenFile *
-registered_document (const TpdNode *node)
-{
-  const TpdOpenFile *file = node->opens;
-
-  return file != NULL && file->document != NULL && file->backing_id > 0 ? file : NULL;
-}
-
-gboolean
-tpd_open_file_keeps_older (TpdNode *node, const TpdStamp *now)
-{
-  const TpdOpenFile *file;
-  gboolean older;
-
-  tpd_node_lock (node);
-  file = registered_document (node);
-  older = file != NULL && !tpd_stamp_same_content (&file->stamp, now);
-  tpd_node_unlock (node);
-  return older;
-}
-
 static void
 put_stamp (struct stat *st, const TpdStamp *stamp)
 {
@@ -441,17 +448,15 @@ stat_published (TpdNode *node, struct stat *st)
 gboolean
 tpd_open_file_stat_any (TpdNode *node, struct stat *st)
 {
-  const TpdOpenFile *document;
-  gboolean is_open, fixed;
+  gboolean is_open, protected;
   TpdStamp stamp = { 0 };
   int fd = -1;
 
   tpd_node_lock (node);
   is_open = node->opens != NULL;
-  document = registered_document (node);
-  fixed = document != NULL;
-  if (fixed)
-    stamp = document->stamp;
+  protected = is_open && node->opens->document != NULL;
+  if (protected)
+    stamp = node->opens->stamp;
   /* A second descriptor, since the first may be closed at any moment. */
   for (TpdOpenFile *file = node->opens; file != NULL && fd < 0; file = file->next)
     if (file->fd >= 0)
@@ -463,7 +468,7 @@ tpd_open_file_stat_any (TpdNode *node, struct stat *st)
     stat_published (node, st);
   if (fd >= 0)
     close (fd);
-  if (fixed)
+  if (protected)
     put_stamp (st, &stamp);
   return TRUE;
 }

@@ -28,11 +28,11 @@ gint32 tpd_open_file_backing_id (const TpdOpenFile *file);
 int tpd_open_file_fd (const TpdOpenFile *file);
 
 /*
- * Whether a decoded document is open, and read by the kernel itself, whose
- * source has become `now` since. Who reads it goes on reading the version that
- * was decoded; the new one needs a node of its own.
+ * Whether `node` is open as something else than a plain file or, if `protected`,
+ * than the version `stamp` of a protected one. What is found there now needs a
+ * node of its own: tpd_inodes_detach().
  */
-gboolean tpd_open_file_keeps_older (TpdNode *node, const TpdStamp *now);
+gboolean tpd_open_file_differs (TpdNode *node, gboolean protected, const TpdStamp *stamp);
 
 /* Reads plaintext; like pread(2), -errno on failure. Protected files whose
  * source changed since they were opened fail with EIO. */
@@ -40,8 +40,7 @@ gssize tpd_open_file_read (TpdFs *fs, TpdOpenFile *file, void *buf, gsize len, g
 
 /*
  * Attributes of what is open of `node`, FALSE if nothing is: by fstat through
- * any handle, or as published last when there is no descriptor for it. Of a
- * decoded document that the kernel reads itself size and times are those of
- * the version that was decoded.
+ * any handle, or as published last when there is no descriptor for it. Size and
+ * times of a protected file are those of the version that is open.
  */
 gboolean tpd_open_file_stat_any (TpdNode *node, struct stat *st);

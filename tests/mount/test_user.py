@@ -5,6 +5,7 @@ Run as root, the test makes itself a mount namespace with a /dev/fuse that
 everybody may open (as udev has it) and acts as `nobody`."""
 
 import errno
+import json
 import os
 import pwd
 import shutil
@@ -87,6 +88,9 @@ class User(unittest.TestCase):
                 line = next(l for l in f if self.point in l)
             for word in ("fuse.tpdfs", "ro", "nosuid", "nodev", "default_permissions"):
                 self.assertIn(word, line)
+            # The kernel lets only root register files for it; nobody hears of that.
+            state = json.loads(self.run_as_user("cat", os.path.join(self.point, ".tpdfs", "status.json")).stdout)["passthrough"]
+            self.assertEqual((state["state"], state["broker_pid"]), ("unavailable", 0))
             if os.getuid() == 0:
                 with self.assertRaises(OSError) as caught:
                     os.listdir(self.point)
