@@ -2,6 +2,7 @@
 /* Log lines: see base/log.h. Set up before threads start, then read only. */
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
 #include <syslog.h>
@@ -15,6 +16,18 @@ static gboolean log_syslog;
 static int log_fd = -1;
 static TpdLogSink log_sink;
 static gpointer log_sink_data;
+
+void
+tpd_log_fill_descriptors (void)
+{
+  int fd;
+
+  do
+    fd = open ("/dev/null", O_RDONLY | O_NOCTTY);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd > STDERR_FILENO)
+    close (fd);
+}
 
 void
 tpd_log_init (const char *name, TpdLogLevel level)

@@ -15,6 +15,10 @@ typedef enum {
   TPD_LOG_DEBUG,
 } TpdLogLevel;
 
+/* First of all in main(): a standard stream that the caller closed is filled
+ * with /dev/null, which cannot be written. Else the next file opened would take
+ * its number, and with it messages, or be lost when a daemon lets go of them. */
+void tpd_log_fill_descriptors (void);
 /* `name` (static string) prefixes each line; messages above `level` are dropped. */
 void tpd_log_init (const char *name, TpdLogLevel level);
 void tpd_log_to_syslog (void);

@@ -210,6 +210,12 @@ keyring_text (const char *path, gboolean allow_insecure, gsize *len, GError **er
       g_set_error (error, TPD_ERROR, TPD_ERROR_USAGE, "The keyring file %s is not a text file", path);
       return NULL;
     }
+  /* Editors on Windows put a byte-order mark in front. */
+  if (g_str_has_prefix (text, "\xef\xbb\xbf"))
+    {
+      done -= 3;
+      memmove (text, text + 3, done + 1);
+    }
   *len = done;
   return g_steal_pointer (&text);
 }

@@ -94,7 +94,7 @@ read_encrypted_pvk (TpdKeyReader *reader, const TpdBytes *salt, const TpdBytes *
   if (plain == NULL)
     {
       g_set_error_literal (error, TPD_ERROR, TPD_ERROR_PASSWORD,
-                           "The password does not open this PVK file, or the file is damaged. Check that the password "
+                           "The password does not open this PVK file, or the file is damaged: check that the password "
                            "belongs to this file");
       return FALSE;
     }

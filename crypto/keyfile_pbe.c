@@ -57,7 +57,7 @@ static void
 set_wrong_password (GError **error)
 {
   g_set_error_literal (error, TPD_ERROR, TPD_ERROR_PASSWORD,
-                       "The password does not open this key file, or the file is damaged. Check that the password "
+                       "The password does not open this key file, or the file is damaged: check that the password "
                        "belongs to this file; in PowerShell \"$\" in double quotes is replaced");
 }
 

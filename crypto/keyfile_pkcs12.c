@@ -84,7 +84,7 @@ find_password (TpdKeyReader *reader, PKCS12 *p12, TpdSecret **password, GError *
   if (PKCS12_mac_present (p12) == 1 && !mac_fits (p12, given))
     {
       g_set_error_literal (error, TPD_ERROR, TPD_ERROR_PASSWORD,
-                           "The password does not open this PKCS#12 file, or the file is damaged. Check that the "
+                           "The password does not open this PKCS#12 file, or the file is damaged: check that the "
                            "password belongs to this file; in PowerShell \"$\" in double quotes is replaced");
       return FALSE;
     }

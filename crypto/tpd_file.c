@@ -99,7 +99,7 @@ open_info (const TpdFileItem *item, TpdSecret *password, guint *kdf, TpdSecret *
         }
     }
   g_set_error_literal (error, TPD_ERROR, TPD_ERROR_PASSWORD,
-                       "The password does not open this trusted publishing domain, or the file is damaged. Check that "
+                       "The password does not open this trusted publishing domain, or the file is damaged: check that "
                        "the password belongs to this export; if it was set in PowerShell in double quotes, \"$\" and "
                        "what follows was replaced, so that the real password lacks that part; if a script made the "
                        "export, the password may be the base64 text that it passed on");

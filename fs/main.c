@@ -42,6 +42,15 @@ fail (int status, const GError *error)
   return status;
 }
 
+static int
+finish_output (void)
+{
+  if (fflush (stdout) == 0 && !ferror (stdout))
+    return EXIT_FINE;
+  tpd_error ("cannot write standard output: %s", g_strerror (errno));
+  return EXIT_MOUNT;
+}
+
 static void
 fuse_log_line (enum fuse_log_level level, const char *format, va_list args)
 {
@@ -273,6 +282,7 @@ main (int argc, char **argv)
   g_auto (TpdPlaces) places = { NULL, NULL, -1 };
   g_autoptr (GError) error = NULL;
 
+  tpd_log_fill_descriptors ();
   tpd_log_init ("tpdfs", TPD_LOG_INFO);
   options = tpd_fs_options_parse (argc, argv, &error);
   if (options == NULL)
@@ -281,12 +291,13 @@ main (int argc, char **argv)
     {
       g_autofree char *text = tpd_fs_options_help ();
 
-      return fputs (text, stdout) < 0 ? EXIT_MOUNT : EXIT_FINE;
+      fputs (text, stdout);
+      return finish_output ();
     }
   if (options->version)
     {
       printf ("tpdfs %s (libfuse %s)\n", TPDFS_VERSION, fuse_pkgversion ());
-      return EXIT_FINE;
+      return finish_output ();
     }
   if (options->verbose || options->debug)
     tpd_log_init ("tpdfs", TPD_LOG_DEBUG);

@@ -130,6 +130,7 @@ static const char *const foreign[] = {
   "comment=",
   "uhelper=",
   "helper=",
+  "user=",
   "default_permissions",
 };
 

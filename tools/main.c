@@ -3,11 +3,9 @@
  * tpd: the command-line tool. Finds the subcommand and hands over; a new
  * command is one file cmd_NAME.c and one line of the table.
  */
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "format/document.h"
@@ -140,24 +138,10 @@ help_of_command (const char *name)
   return run_command (name, 2, argv);
 }
 
-/* A file opened as descriptor 1 or 2 would be written to by our messages. A
- * closed one is filled with a descriptor that cannot be written. */
-static void
-fill_standard_descriptors (void)
-{
-  int fd;
-
-  do
-    fd = open ("/dev/null", O_RDONLY | O_NOCTTY);
-  while (fd >= 0 && fd <= STDERR_FILENO);
-  if (fd > STDERR_FILENO)
-    close (fd);
-}
-
 int
 main (int argc, char **argv)
 {
-  fill_standard_descriptors ();
+  tpd_log_fill_descriptors ();
   /* What cannot be written is told where it was to be written. */
   signal (SIGPIPE, SIG_IGN);
   signal (SIGXFSZ, SIG_IGN);

@@ -49,7 +49,7 @@ test_keyring_words (Fixture *f, gconstpointer data)
   g_autoptr (TpdKeyConfig) config = tpd_key_config_new ();
   g_autoptr (GError) error = NULL;
 
-  write_keyring (f, "# all keys of Contoso\n"
+  write_keyring (f, "\xef\xbb\xbf# all keys of Contoso\n"
                     "[contoso-2021]\n"
                     "file=/etc/tpdfs/ExportedTPD.xml\n"
                     "password-file = /etc/tpdfs/password.txt\n"

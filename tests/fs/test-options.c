@@ -66,10 +66,10 @@ test_defaults (void)
 static void
 test_fstab (void)
 {
-  g_autoptr (TpdFsOptions) options =
-      parse_good ("tpdfs /srv/archive /mnt/readable -o "
-                  "rw,keyring=/etc/tpdfs/keyring.conf,allow_other,gid=0,fmask=0337,dmask=0227,nofail,noauto,"
-                  "_netdev,user,noexec,nosuid,nodev,relatime,x-systemd.automount,x-gvfs-name=share,comment=hello");
+  g_autoptr (TpdFsOptions) options = parse_good (
+      "tpdfs /srv/archive /mnt/readable -o "
+      "rw,keyring=/etc/tpdfs/keyring.conf,allow_other,gid=0,fmask=0337,dmask=0227,nofail,noauto,"
+      "_netdev,user,user=joe,noexec,nosuid,nodev,relatime,x-systemd.automount,x-gvfs-name=share,comment=hello");
 
   g_assert_true (options->allow_other);
   g_assert_true (options->has_gid);

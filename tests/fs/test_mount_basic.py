@@ -432,6 +432,16 @@ class Life(MountTest):
         self.unmount()
         self.assertFalse(is_mounted(self.mnt))
 
+    def test_closed_standard_streams(self):
+        self.put("f", b"content")
+        for closed in ((0,), (2,), (0, 1), (0, 1, 2)):
+            command = [mountlib.TPDFS, self.src, self.mnt]
+            close = lambda: [os.close(fd) for fd in closed]
+            self.assertEqual(subprocess.run(command, preexec_fn=close, check=False, timeout=20).returncode, 0)
+            self.pid = self.status()["pid"]
+            self.assertEqual(self.get("f"), b"content")
+            self.unmount()
+
     @unittest.skipUnless(os.getuid() == 0, "umount(8) is root's")
     def test_umount_ends_the_daemon(self):
         self.mount()

@@ -67,6 +67,7 @@ class Keys(harness.Scratch):
         self.assertIn(file, message)
         self.assertIn("password", message)
         self.assertNotIn("nonsense", message)
+        self.assertNotIn(". ", message)
 
     def test_key_or_password_readable_by_others_is_refused_with_the_remedy(self):
         for loose in ("tpd-cloud.xml", "tpd-cloud.password.txt"):
