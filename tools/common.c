@@ -350,7 +350,7 @@ key_config (const TpdCommon *common, GError **error)
       if (!run_key_step (config, &g_array_index (common->key_steps, KeyStep, i), error))
         return NULL;
     }
-  if (!config->given && !tpd_key_config_load_default (config, error))
+  if (!config->given && !common->no_default_keys && !tpd_key_config_load_default (config, error))
     return NULL;
   return g_steal_pointer (&config);
 }

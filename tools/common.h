@@ -40,6 +40,7 @@ typedef struct {
   gboolean quiet;
   gboolean verbose;
   gboolean help;
+  gboolean no_default_keys; /* set by a command that needs no key unless one is named */
   guint jobs; /* threads that work, at least 1 */
   char *log_file;
   TpdOpenOptions open;

@@ -16,8 +16,10 @@ static const TpdCommand commands[] = {
   { "cat", "write the plaintext of files to standard output", tpd_cmd_cat },
   { "keys", "tell what the loaded keys are", tpd_cmd_keys },
   { "materialize", "write plaintext copies of a tree, with a manifest", tpd_cmd_materialize },
+  { "origin", "tell what a plaintext copy was made of", tpd_cmd_origin },
   { "scan", "find out what every file of a tree is, and keep that in an index", tpd_cmd_scan },
   { "show", "tell what files are, by whom they are protected and who may read them", tpd_cmd_show },
+  { "verify", "compare plaintext copies with their manifest", tpd_cmd_verify },
 };
 
 #define MAX_NAME 32

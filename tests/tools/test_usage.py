@@ -7,7 +7,7 @@ import unittest
 
 import tool
 
-COMMANDS = ("cat", "keys", "materialize", "scan", "show")
+COMMANDS = ("cat", "keys", "materialize", "origin", "scan", "show", "verify")
 
 
 class Usage(unittest.TestCase):
