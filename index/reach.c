@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -45,12 +46,14 @@ is_of_index (const char *name, const char *base)
   return *rest == '\0';
 }
 
+/* And ours: in another user's, root may make nothing once it is confined. */
 static gboolean
 is_folder_of_indexes (const char *folder, const char *base)
 {
   GDir *dir = g_dir_open (folder, 0, NULL);
+  struct stat st;
   const char *name;
-  gboolean only = dir != NULL;
+  gboolean only = dir != NULL && stat (folder, &st) == 0 && st.st_uid == geteuid ();
 
   for (guint i = 0; only && (name = g_dir_read_name (dir)) != NULL; i++)
     only = i < MAX_ENTRIES && is_of_index (name, base);

@@ -148,6 +148,15 @@ class Home(Folder):
                 self.assertEqual(path.stat().st_mode & 0o777, 0o600)
         self.assertEqual(self.profile.read_text(encoding="ascii"), "mine")
 
+    @unittest.skipUnless(IS_ROOT, "needs another user")
+    def test_root_has_it_in_a_folder_of_somebody_else(self):
+        folder = self.folder / "theirs"
+        folder.mkdir(0o700)
+        os.chown(folder, 65534, 65534)
+        for _ in range(2):
+            result = self.scan("--index", folder / "index.sqlite", "--json", "--all")
+            self.assertEqual((result.status, len(result.objects())), (0, 300), result.stderr)
+
     def damage(self, start):
         for name in ("-wal", "-shm"):
             pathlib.Path(str(self.index) + name).unlink(missing_ok=True)
