@@ -10,6 +10,7 @@
 #include <fcntl.h>
 
 #include "base/text.h"
+#include "format/label.h"
 #include "fs/fs.h"
 #include "fs/look.h"
 #include "license/license.h"
@@ -63,7 +64,6 @@ put_license (GHashTable *table, const TpdLicense *license)
   put (table, "key", license->server_guid != NULL ? license->server_guid : fingerprint);
   put (table, "template", tpd_license_name (license, 1033));
   put (table, "issued", license->issued);
-  put (table, "label", license->label_xml);
 }
 
 /* Probes the file and parses its license. */
@@ -75,6 +75,7 @@ read_values (TpdFs *fs, TpdNode *node, const TpdStamp *stamp, int *errnum)
   g_autoptr (TpdProbe) probe = NULL;
   g_autoptr (GBytes) bytes = NULL;
   g_autoptr (TpdLicense) license = NULL;
+  g_autoptr (TpdLabel) label = NULL;
   g_autofree char *size = NULL;
   struct stat st;
   TpdStamp now;
@@ -100,8 +101,9 @@ read_values (TpdFs *fs, TpdNode *node, const TpdStamp *stamp, int *errnum)
     license = tpd_license_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), NULL);
   if (license != NULL)
     put_license (table, license);
-  if (license == NULL || license->label_xml == NULL)
-    put (table, "label", probe->metadata);
+  label = tpd_label_known (probe, license);
+  if (label != NULL)
+    put (table, "label", label->name != NULL ? label->name : label->id);
   return g_steal_pointer (&table);
 }
 

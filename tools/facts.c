@@ -86,6 +86,7 @@ facts_from_mount (TpdFileFacts *facts)
   facts->issued = words[TPD_MOUNTED_ISSUED];
   facts->cipher = words[TPD_MOUNTED_CIPHER];
   facts->proof = words[TPD_MOUNTED_PROOF];
+  facts->label_name = words[TPD_MOUNTED_LABEL];
   if (words[TPD_MOUNTED_KEY] != NULL)
     key_from_word (facts, words[TPD_MOUNTED_KEY]);
   if (!verdict_opens (facts->verdict))
@@ -341,6 +342,23 @@ hash_shown (TpdFileFacts *facts)
     fail_error (facts, error);
 }
 
+/* --- Label -------------------------------------------------------------- */
+
+/* The clear label wins: Office trusts it before the one inside. */
+static void
+load_label (TpdFileFacts *facts, TpdFileFactsFlags flags)
+{
+  facts->label = tpd_label_known (facts->probe, facts->license);
+  if (flags & TPD_FILE_FACTS_LAZY)
+    return;
+  tpd_label_merge (&facts->label, tpd_label_read (facts->source));
+  if (facts->document != NULL)
+    {
+      g_autoptr (TpdSource) plain = tpd_source_new_document (facts->document);
+      tpd_label_merge (&facts->label, tpd_label_read (plain));
+    }
+}
+
 /* --- All of it --------------------------------------------------------- */
 
 static void
@@ -393,6 +411,7 @@ tpd_file_facts_gather_source (const char *path, TpdSource *source, const TpdStam
   facts_from_probe (facts, options);
   if (probe->verdict == TPD_VERDICT_OK)
     open_protected (facts, session, options, flags);
+  load_label (facts, flags);
   if (flags & TPD_FILE_FACTS_HASH)
     load_hashes (facts);
   return facts;
@@ -432,6 +451,7 @@ tpd_file_facts_free (TpdFileFacts *facts)
 {
   if (facts == NULL)
     return;
+  g_clear_pointer (&facts->label, tpd_label_free);
   g_clear_pointer (&facts->document, tpd_document_unref);
   g_clear_pointer (&facts->rights, tpd_rights_free);
   g_clear_pointer (&facts->content_key, tpd_content_key_unref);

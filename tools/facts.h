@@ -9,6 +9,7 @@
 
 #include "crypto/unwrapper.h"
 #include "format/document.h"
+#include "format/label.h"
 #include "license/rights.h"
 #include "tools/common.h"
 #include "tools/input.h"
@@ -53,6 +54,8 @@ typedef struct {
   const char *expires, *cipher; /* cipher, proof, fallbacks: of the opened document */
   const char *proof;
   char **fallbacks;
+  TpdLabel *label;
+  const char *label_name; /* the name, or the id, that a mount tells */
 
   /* Where they come from; each may be NULL. */
   TpdMounted *mounted;

@@ -22,6 +22,7 @@ static const char *const attributes[TPD_MOUNTED_N] = {
   [TPD_MOUNTED_ISSUED] = "user.tpdfs.issued",
   [TPD_MOUNTED_CIPHER] = "user.tpdfs.cipher",
   [TPD_MOUNTED_PROOF] = "user.tpdfs.proof",
+  [TPD_MOUNTED_LABEL] = "user.tpdfs.label",
 };
 
 static char *

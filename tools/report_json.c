@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The JSON object of one file: see report.h. */
+#include "base/text.h"
 #include "tools/json.h"
 #include "tools/report.h"
 
@@ -125,6 +126,46 @@ add_rights (TpdJson *json, const TpdRights *rights)
   tpd_json_end_array (json);
 }
 
+/* A mount tells the name, or the id where there is none. */
+static void
+add_mounted_label (TpdJson *json, const char *word)
+{
+  char guid[TPD_GUID_SIZE];
+  gboolean is_id = tpd_guid_parse (word, guid);
+
+  tpd_json_begin_object (json, "label");
+  tpd_json_string (json, "id", is_id ? guid : NULL);
+  tpd_json_string (json, "name", is_id ? NULL : word);
+  tpd_json_null (json, "site");
+  tpd_json_null (json, "method");
+  tpd_json_null (json, "set_date");
+  tpd_json_end_object (json);
+}
+
+static void
+add_label (TpdJson *json, const TpdFileFacts *facts)
+{
+  const TpdLabel *label = facts->label;
+
+  if (label == NULL && facts->label_name != NULL)
+    {
+      add_mounted_label (json, facts->label_name);
+      return;
+    }
+  if (label == NULL)
+    {
+      tpd_json_null (json, "label");
+      return;
+    }
+  tpd_json_begin_object (json, "label");
+  tpd_json_string (json, "id", label->id);
+  tpd_json_string (json, "name", label->name);
+  tpd_json_string (json, "site", label->site);
+  tpd_json_string (json, "method", label->method);
+  tpd_json_string (json, "set_date", label->set_date);
+  tpd_json_end_object (json);
+}
+
 static void
 add_container (TpdJson *json, const TpdFileFacts *facts)
 {
@@ -148,14 +189,14 @@ tpd_report_json_tail (TpdJson *json, const TpdFileFacts *facts)
   add_template (json, facts);
   add_rights (json, facts->rights);
   tpd_json_string (json, "expires", facts->expires);
-  /* Labels and inner layers are not looked into yet: not known. */
-  tpd_json_null (json, "label");
+  add_label (json, facts);
   tpd_json_string (json, "original_name", facts->original_name);
   tpd_json_string (json, "pl_sha256", facts->pl_sha256);
   tpd_json_string (json, "source_sha256", facts->source_sha256);
   tpd_json_string (json, "plain_sha256", facts->plain_sha256);
   tpd_json_string (json, "signature", facts->signature);
   add_container (json, facts);
+  /* Inner layers are not looked into: not known. */
   tpd_json_null (json, "nested");
   tpd_json_string_array (json, "warnings", facts->warnings);
 }

@@ -80,6 +80,25 @@ print_template (const TpdFileFacts *facts)
 }
 
 static void
+print_label (const TpdFileFacts *facts)
+{
+  const TpdLabel *label = facts->label;
+
+  if (label == NULL)
+    {
+      line_if ("Label", facts->label_name);
+      return;
+    }
+  if (label->name != NULL)
+    tpd_report_line ("Label", "%s {%s}", label->name, label->id);
+  else
+    tpd_report_line ("Label", "{%s}", label->id);
+  line_if ("Label site", label->site);
+  line_if ("Label method", label->method);
+  line_if ("Label set", label->set_date);
+}
+
+static void
 print_license (const TpdFileFacts *facts)
 {
   line_if ("Content id", facts->content_id);
@@ -142,6 +161,7 @@ tpd_report_print_text (const TpdFileFacts *facts)
 {
   print_file (facts);
   print_content (facts);
+  print_label (facts);
   print_license (facts);
   print_key (facts);
   print_rights (facts);

@@ -114,6 +114,7 @@ class Reading(ProtectedTest):
     def test_xattrs_tell_without_unwrapping(self):
         self.put_fixture(self.entry, "x.txt.pfile")
         self.put_fixture(self.foreign, "lost.txt.pfile")
+        self.put_fixture({"path": "Finance/2019/budget v2-355.ptxt"}, "labelled.txt.pfile")
         self.put("plain.txt", b"plain")
         self.mount(*self.key)
         value = lambda name, word: os.getxattr(self.path(name), "user.tpdfs." + word).decode()
@@ -125,6 +126,7 @@ class Reading(ProtectedTest):
         self.assertEqual(value("x.txt", "key"), self.entry["key_guid"])
         self.assertEqual(value("x.txt", "content_id").strip("{}").lower(), self.entry["content_id"].strip("{}").lower())
         self.assert_errno(errno.ENODATA, value, "x.txt", "cipher")
+        self.assertEqual(value("labelled.txt", "label"), "78b44d85-e322-4103-8843-8b9a2178a182")
         self.assertEqual(value("lost.txt", "verdict"), "no-key")
         self.assertEqual(value("lost.txt", "key"), self.foreign["key_guid"])
         self.get("x.txt")
