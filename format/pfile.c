@@ -26,6 +26,8 @@
 #define FULL_HEADER 40
 #define MAX_EXTENSION 64
 #define MAX_METADATA (64 * 1024)
+#define MAX_GAP (64 * 1024)
+#define AES_BLOCK 16
 
 /* TpdProbe.layout */
 typedef struct {
@@ -334,6 +336,51 @@ check_license_kind (Scan *scan, const Header *header)
 /* --- The content ------------------------------------------------------ */
 
 static gboolean
+size_is_stored (const Header *header)
+{
+  /* Writers that did not know the size stored 0 or -1. */
+  return header->original_size != 0 && header->original_size != G_MAXUINT64;
+}
+
+/*
+ * Without a size only the end of the content is checked by its padding, and a
+ * content offset that is wrong by whole blocks would show wrong bytes at the
+ * start. No genuine file leaves a gap in front of the content; zeros may be
+ * alignment, since no block of ciphertext is zeros.
+ */
+static gboolean
+check_start (Scan *scan, const Header *header)
+{
+  guint64 end = MAX (header->off + header->len, (guint64) header->license_off + header->license_len);
+  g_autofree guint8 *gap = NULL;
+  guint8 any = 0;
+  gsize len;
+
+  if (size_is_stored (header))
+    return TRUE;
+  if (header->extension_len > 0)
+    end = MAX (end, (guint64) header->extension_off + header->extension_len);
+  if (header->metadata_len > 0)
+    end = MAX (end, (guint64) header->metadata_off + header->metadata_len);
+  if (end <= header->content_off && header->content_off - end < AES_BLOCK)
+    return TRUE;
+  if (end <= header->content_off && header->content_off - end <= MAX_GAP)
+    {
+      len = (gsize) (header->content_off - end);
+      gap = g_malloc (len);
+      if (!fetch (scan, end, gap, len))
+        return FALSE;
+      for (gsize i = 0; i < len; i++)
+        any |= gap[i];
+      if (any == 0)
+        return TRUE;
+    }
+  tpd_probe_fail (scan->probe, TPD_VERDICT_DAMAGED,
+                  "The encrypted content does not start where the parts before it end: the pfile header is damaged.");
+  return FALSE;
+}
+
+static gboolean
 fits_any_mode (guint64 stored_size, guint64 body_size)
 {
   return tpd_mode_size_fits (TPD_CIPHER_CBC4K, stored_size, body_size)
@@ -357,8 +404,7 @@ scan_content (Scan *scan, const Header *header)
                       body_size);
       return FALSE;
     }
-  /* Writers that did not know the size stored 0 or -1. */
-  if (stored == 0 || stored == G_MAXUINT64)
+  if (!size_is_stored (header))
     {
       stored = TPD_SIZE_UNKNOWN;
       scan->probe->size_class = TPD_SIZE_NEEDS_KEY;
@@ -426,7 +472,8 @@ scan_file (Scan *scan)
       return;
     }
   (void) (scan_header (scan, redirect_len, &header) && check_places (scan, &header) && scan_extension (scan, &header)
-          && check_license_kind (scan, &header) && scan_metadata (scan, &header) && scan_content (scan, &header));
+          && check_license_kind (scan, &header) && check_start (scan, &header) && scan_metadata (scan, &header)
+          && scan_content (scan, &header));
 }
 
 static void

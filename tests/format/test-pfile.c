@@ -554,14 +554,54 @@ test_metadata (void)
     }
 }
 
-/* The label is for reports: trouble with it keeps nobody from his document. */
+/* Without a stored size nothing else shows that blocks are lost at the start. */
+static void
+test_content_starts_behind_the_parts (void)
+{
+  static const struct {
+    guint32 gap;
+    guint8 fill;
+    gboolean sized, sound;
+  } cases[] = {
+    { 0, 'x', FALSE, TRUE },     { 15, 'x', FALSE, TRUE },      { 16, 'x', FALSE, FALSE }, { 4096, 'x', FALSE, FALSE },
+    { 4096, '\0', FALSE, TRUE }, { 80000, '\0', FALSE, FALSE }, { 16, 'x', TRUE, TRUE },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      Pfile p = v30;
+      g_autoptr (GByteArray) file = NULL, longer = g_byte_array_new ();
+      g_autofree guint8 *gap = g_malloc (cases[i].gap + 1);
+      g_autoptr (TpdProbe) probe = NULL;
+      guint start;
+
+      p.original_size = cases[i].sized ? 4100 : G_MAXUINT64;
+      file = make_pfile (&p);
+      start = file->len - (guint) p.content_len;
+      memset (gap, cases[i].fill, cases[i].gap + 1);
+      g_byte_array_append (longer, file->data, start);
+      g_byte_array_append (longer, gap, cases[i].gap);
+      g_byte_array_append (longer, file->data + start, (guint) p.content_len);
+      set_le (longer, 18 + p.redirect + FIELD_CONTENT_OFF, start + cases[i].gap, 4);
+      probe = probe_bytes (longer);
+      if (cases[i].sound)
+        g_assert_cmpint (probe->verdict, ==, TPD_VERDICT_OK);
+      else
+        assert_refused (probe, TPD_VERDICT_DAMAGED);
+    }
+}
+
+/* The label is for reports: trouble with it keeps nobody from his document
+ * whose size is known, and else hints at content that starts elsewhere. */
 static void
 test_misplaced_metadata_is_ignored (void)
 {
   Pfile p = v30;
   g_autoptr (GByteArray) file = NULL;
   g_autoptr (TpdProbe) probe = NULL;
+  g_autoptr (TpdProbe) unsized = NULL;
 
+  p.original_size = 4100;
   p.metadata = "<x/>";
   p.metadata_len = 4;
   file = make_pfile (&p);
@@ -570,6 +610,9 @@ test_misplaced_metadata_is_ignored (void)
   g_assert_cmpint (probe->verdict, ==, TPD_VERDICT_OK);
   g_assert_null (probe->metadata);
   g_assert_nonnull (probe->warnings);
+  set_le (file, 18 + p.redirect + FIELD_ORIGINAL_SIZE, G_MAXUINT64, 8);
+  unsized = probe_bytes (file);
+  assert_refused (unsized, TPD_VERDICT_DAMAGED);
 }
 
 /* --- Failing reads ---------------------------------------------------- */
@@ -679,6 +722,7 @@ main (int argc, char **argv)
   g_test_add_func ("/pfile/extension/length", test_extension_length);
   g_test_add_func ("/pfile/metadata/kept-when-xml", test_metadata);
   g_test_add_func ("/pfile/metadata/misplaced-is-ignored", test_misplaced_metadata_is_ignored);
+  g_test_add_func ("/pfile/content-starts-behind-the-parts", test_content_starts_behind_the_parts);
   g_test_add_func ("/pfile/failing-reads", test_failing_reads);
   return g_test_run ();
 }
