@@ -53,6 +53,9 @@ tpd_key_text_convert (const guint8 *data, gsize len, guint8 *out, gsize *out_len
 
   data += mark;
   len -= mark;
+  /* Text stored as a C string, with its end. */
+  for (gsize width = encoding == ENCODING_UTF8 ? 1 : 2; len >= width && data[len - 1] == 0 && data[len - width] == 0;)
+    len -= width;
   if (encoding == ENCODING_UTF8)
     {
       if (!g_utf8_validate_len ((const char *) data, len, NULL))

@@ -339,6 +339,18 @@ test_inner_in_utf16 (void)
   g_assert_cmpstr (key_at (keys, 0)->info->guid, ==, CLOUD_GUID);
 }
 
+/* Text that was written with the NUL at its end. */
+static void
+test_terminated_text (void)
+{
+  g_autofree char *item = item_text (clear.inner, strlen (clear.inner) + 1, clear.blob);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) keys = read_items (item, &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpstr (key_at (keys, 0)->info->guid, ==, CLOUD_GUID);
+}
+
 static void
 test_guid_mismatch_is_a_warning (void)
 {
@@ -574,6 +586,7 @@ main (int argc, char **argv)
   g_test_add_func ("/tpd-file/several-items", test_several_items);
   g_test_add_func ("/tpd-file/order-and-unknown-elements-do-not-matter", test_loose_xml);
   g_test_add_func ("/tpd-file/inner-document-in-utf16", test_inner_in_utf16);
+  g_test_add_func ("/tpd-file/terminated-text", test_terminated_text);
   g_test_add_func ("/tpd-file/guid-mismatch-is-a-warning", test_guid_mismatch_is_a_warning);
   g_test_add_func ("/tpd-file/distribution-points-are-listed-once", test_distribution_points);
   g_test_add_func ("/tpd-file/unsafe-xml-is-refused", test_unsafe_xml_is_refused);
