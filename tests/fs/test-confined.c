@@ -10,6 +10,7 @@
 #include <glib/gstdio.h>
 #include <grp.h>
 #include <pthread.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,6 +24,7 @@
 #include "attacks.h"
 #include "base/confine_private.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "fs/confined.h"
 
 #define NOBODY 65534
@@ -31,7 +33,7 @@ static gboolean writes;
 
 /* --- Trying it ------------------------------------------------------------ */
 
-typedef enum { NONE, PATHS_ALONE, CALLS_ALONE, MOUNT, TOOL } Way;
+typedef enum { NONE, PATHS_ALONE, CALLS_ALONE, MOUNT, TOOL, OLD_KERNEL } Way;
 
 enum { WORKED = 40, REFUSED = 41, NOT_CONFINED = 42 };
 
@@ -43,6 +45,28 @@ reach_of_tool (void)
   tpd_confinement_read (reach, share);
   tpd_confinement_write (reach, place);
   return reach;
+}
+
+static guint warnings;
+
+static void
+count_warnings (TpdLogLevel level, const char *line, gpointer data)
+{
+  if (level <= TPD_LOG_WARNING && strstr (line, "Landlock") != NULL)
+    warnings++;
+}
+
+/* As if this kernel had no Landlock. */
+static gboolean
+lose_landlock (void)
+{
+  scmp_filter_ctx filter = seccomp_init (SCMP_ACT_ALLOW);
+  gboolean lost = seccomp_rule_add (filter, SCMP_ACT_ERRNO (ENOSYS), SCMP_SYS (landlock_create_ruleset), 0) == 0
+                  && seccomp_load (filter) == 0;
+
+  seccomp_release (filter);
+  tpd_log_to_sink (count_warnings, NULL);
+  return lost && tpd_landlock_abi () == 0;
 }
 
 static gboolean
@@ -64,6 +88,8 @@ confine (Way way)
       return tpd_fs_confine (&fs, NULL);
     case TOOL:
       return tpd_confine (reach, NULL);
+    case OLD_KERNEL:
+      return lose_landlock () && tpd_fs_confine (&fs, NULL);
     }
   return FALSE;
 }
@@ -122,7 +148,7 @@ make_files (void)
 static void
 assert_closed (Way way, uid_t user)
 {
-  const guint layers = way == PATHS_ALONE ? PATHS : way == CALLS_ALONE ? CALLS : PATHS | CALLS;
+  const guint layers = way == PATHS_ALONE ? PATHS : way == CALLS_ALONE || way == OLD_KERNEL ? CALLS : PATHS | CALLS;
 
   for (guint i = 0; i < G_N_ELEMENTS (attacks); i++)
     {
@@ -144,7 +170,7 @@ assert_closed (Way way, uid_t user)
 static void
 assert_closed_for_all (Way way)
 {
-  if (tpd_landlock_abi () == 0 && way != CALLS_ALONE)
+  if (tpd_landlock_abi () == 0 && way != CALLS_ALONE && way != OLD_KERNEL)
     {
       g_test_skip ("this kernel has no Landlock");
       return;
@@ -200,6 +226,19 @@ static void
 test_tool (void)
 {
   assert_closed_for_all (TOOL);
+}
+
+static int
+was_warned_once (void)
+{
+  return warnings == 1 ? 0 : EINVAL;
+}
+
+static void
+test_old_kernel (void)
+{
+  g_assert_cmpint (run_confined (OLD_KERNEL, 0, was_warned_once), ==, WORKED);
+  assert_closed_for_all (OLD_KERNEL);
 }
 
 /* --- What must go on ------------------------------------------------------ */
@@ -418,6 +457,7 @@ main (int argc, char **argv)
   g_test_add_func ("/confined/seccomp-alone", test_calls);
   g_test_add_func ("/confined/as-the-mount", test_mount);
   g_test_add_func ("/confined/as-a-tool-that-writes", test_tool);
+  g_test_add_func ("/confined/without-landlock-one-warning-and-the-rest-holds", test_old_kernel);
   g_test_add_func ("/confined/what-is-needed-goes-on", test_goes_on);
   g_test_add_func ("/confined/root-reads-private-files", test_root_reads_private_files);
   g_test_add_func ("/confined/threads-that-were-there", test_threads);
