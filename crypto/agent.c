@@ -258,7 +258,7 @@ answer (Agent *agent, TpdUnwrapRequest *request, TpdUnwrapReply *reply)
     request->purpose = TPD_PURPOSE_READ;
   *reply = (TpdUnwrapReply){ .status = TPD_UNWRAP_UNAVAILABLE };
   if (index >= 0)
-    tpd_loaded_key_unwrap (g_ptr_array_index (agent->keys, index), request, reply, &error);
+    tpd_loaded_keys_unwrap (agent->keys, (guint) index, request, reply, &error);
   note (agent, index, reply->status, error);
 }
 

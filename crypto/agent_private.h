@@ -27,6 +27,8 @@ void tpd_agent_run (const TpdAgentSetup *setup) G_GNUC_NORETURN;
  * that is held, else -1. */
 int tpd_loaded_keys_find (GPtrArray *keys, const TpdFingerprint *fingerprint);
 
-/* Answers `request` with `loaded`, which is held; UNAVAILABLE sets `error`. */
-void tpd_loaded_key_unwrap (const TpdLoadedKey *loaded, const TpdUnwrapRequest *request, TpdUnwrapReply *reply,
-                            GError **error);
+/* Answers `request` with the key at `index`, which is held, and opens the
+ * second seal of a double-key license with whichever other key fits.
+ * UNAVAILABLE sets `error`. */
+void tpd_loaded_keys_unwrap (GPtrArray *keys, guint index, const TpdUnwrapRequest *request, TpdUnwrapReply *reply,
+                             GError **error);

@@ -19,24 +19,15 @@
 #include <openssl/evp.h>
 
 #include "base/bytes.h"
+#include "crypto/key_header.h"
 #include "crypto/padding.h"
 #include "crypto/provider.h"
 #include "crypto/seal_hash.h"
 
-#define KEY_HEADER_SIZE 12
 #define ENABLING_HEADER_SIZE 16
 #define BODY_MIN 48
 #define BODY_MAX 4096
 #define KEY_MAX 32
-
-/* [MS-RMPR] 2.2.9.1.13.1; docs/formats.md has what was really met. */
-typedef struct {
-  guint16 blob_size; /* header and key */
-  guint16 mode_word;
-  guint16 size_word; /* bytes, or bits */
-  guint16 block_size;
-  guint32 flags;
-} KeyHeader;
 
 /* [MS-RMPR] 2.2.9.1.13 */
 typedef struct {
@@ -69,25 +60,12 @@ static void G_GNUC_PRINTF (2, 3) say (GString *trace, const char *format, ...)
   g_string_append_c (trace, '\n');
 }
 
-static gboolean
-take_key_header (TpdBytes *bytes, KeyHeader *out)
-{
-  return tpd_bytes_take_u16le (bytes, &out->blob_size) && tpd_bytes_take_u16le (bytes, &out->mode_word)
-         && tpd_bytes_take_u16le (bytes, &out->size_word) && tpd_bytes_take_u16le (bytes, &out->block_size)
-         && tpd_bytes_take_u32le (bytes, &out->flags);
-}
-
 static void
-say_key_header (GString *trace, const char *what, const KeyHeader *header)
+say_key_header (GString *trace, const char *what, const TpdKeyHeader *header)
 {
-  say (trace, "%s key header: size %04x mode %04x key-size %04x block %04x flags %08x", what, header->blob_size,
-       header->mode_word, header->size_word, header->block_size, header->flags);
-}
+  g_autofree char *words = trace ? tpd_key_header_words (header) : NULL;
 
-static gboolean
-is_aes_key_len (gsize len)
-{
-  return len == 16 || len == 24 || len == 32;
+  say (trace, "%s key header: %s", what, words);
 }
 
 gboolean
@@ -115,17 +93,17 @@ static gboolean
 take_session_key (Work *work, const guint8 *data, gsize len, GString *trace)
 {
   TpdBytes message = tpd_bytes (data, len);
-  KeyHeader header;
+  TpdKeyHeader header;
 
-  if (!take_key_header (&message, &header))
+  if (!tpd_key_header_take (&message, &header))
     {
       say (trace, "session key header: message of %" G_GSIZE_FORMAT " bytes is too short", len);
       return FALSE;
     }
   say_key_header (trace, "session", &header);
-  gsize key_len = header.blob_size >= KEY_HEADER_SIZE ? header.blob_size - KEY_HEADER_SIZE : 0;
+  gsize key_len = header.blob_size >= TPD_KEY_HEADER_SIZE ? header.blob_size - TPD_KEY_HEADER_SIZE : 0;
   const guint8 *key;
-  if (!is_aes_key_len (key_len) || !tpd_bytes_take (&message, key_len, &key))
+  if (!tpd_is_aes_key_len (key_len) || !tpd_bytes_take (&message, key_len, &key))
     {
       say (trace, "session key header: no AES key fits it");
       return FALSE;
@@ -215,7 +193,7 @@ take_enabling_header (TpdBytes *body, TpdSealType type, EnablingHeader *out, GSt
   say (trace, "enabling header: version %08x size %08x reserved %08x %08x", out->version, out->size, out->reserved[0],
        out->reserved[1]);
   if (!all || hash == 0 || out->reserved[0] != 0 || out->reserved[1] != 0 || out->size > left || left - out->size >= 16
-      || out->size <= hash + KEY_HEADER_SIZE)
+      || out->size <= hash + TPD_KEY_HEADER_SIZE)
     {
       say (trace, "enabling header: the numbers do not fit %" G_GSIZE_FORMAT " bytes", left);
       return FALSE;
@@ -250,6 +228,23 @@ check_hash (const TpdUnwrapRequest *request, const guint8 *hash, gsize hash_len,
   return rule;
 }
 
+/* What is left for a second key to open, when it can be one RSA block. */
+static void
+take_second_seal (const Work *work, TpdBytes *body, gsize len, gsize hash_len, const TpdUnwrapRequest *request,
+                  GString *trace, TpdUnwrapReply *reply)
+{
+  const guint8 *data, *hash;
+
+  if (len > TPD_RSA_MAX_BYTES || !tpd_bytes_take (body, len, &data) || !tpd_bytes_take (body, hash_len, &hash))
+    return;
+  reply->second = g_new0 (TpdSecondSeal, 1);
+  memcpy (reply->second->data, data, len);
+  reply->second->len = len;
+  reply->second->hash_rule = check_hash (request, hash, hash_len, trace);
+  reply->second->oaep_sha256 = work->padding == TPD_PADDING_OAEP_SHA256;
+  reply->second->session_key_len = work->session_key_len;
+}
+
 static gboolean
 size_word_fits (guint16 word, gsize key_len)
 {
@@ -269,20 +264,21 @@ take_content_key (const Work *work, TpdBytes *body, const EnablingHeader *enabli
   const gsize hash_len = hash_size (enabling->version);
   const gsize payload = enabling->size - hash_len;
   const guint8 *key, *hash;
-  KeyHeader header;
+  TpdKeyHeader header;
 
-  if (!take_key_header (body, &header))
+  if (!tpd_key_header_take (body, &header))
     return;
   say_key_header (trace, "content", &header);
-  if (payload > KEY_HEADER_SIZE + KEY_MAX + 15)
+  if (payload > TPD_KEY_HEADER_SIZE + KEY_MAX + 15)
     {
       say (trace, "content key: %" G_GSIZE_FORMAT " bytes, more than a key: sealed with a second key",
-           payload - KEY_HEADER_SIZE);
+           payload - TPD_KEY_HEADER_SIZE);
       reply->status = TPD_UNWRAP_DOUBLE_KEY;
+      take_second_seal (work, body, payload - TPD_KEY_HEADER_SIZE, hash_len, request, trace, reply);
       return;
     }
-  gsize key_len = payload - KEY_HEADER_SIZE;
-  if (header.blob_size != payload || !is_aes_key_len (key_len) || !tpd_bytes_take (body, key_len, &key)
+  gsize key_len = payload - TPD_KEY_HEADER_SIZE;
+  if (header.blob_size != payload || !tpd_is_aes_key_len (key_len) || !tpd_bytes_take (body, key_len, &key)
       || !tpd_bytes_take (body, hash_len, &hash))
     {
       say (trace, "content key header: no AES key of %" G_GSIZE_FORMAT " bytes fits it", key_len);
@@ -355,11 +351,6 @@ tpd_enabling_bits_open (const guint8 *em, gsize em_len, const TpdUnwrapRequest *
 
 /* --- A key of this process -------------------------------------------- */
 
-typedef struct {
-  TpdPrivateOperation base;
-  TpdPrivateKey *key;
-} LocalOperation;
-
 static guint
 local_attempts (TpdPrivateOperation *self, TpdSealType type)
 {
@@ -374,10 +365,19 @@ local_run (TpdPrivateOperation *self, TpdSealType type, guint attempt, const gui
   guint8 *em = tpd_secret_alloc (len);
 
   /* Fails only when memory is out, and leaves zeros, which fit no padding. */
-  (void) tpd_private_key_raw (((LocalOperation *) self)->key, block, len, em);
+  (void) tpd_private_key_raw (((TpdLocalOperation *) self)->key, block, len, em);
   unpad_all (opened, type, em, len);
   tpd_secret_free (em, len);
   return TRUE;
+}
+
+TpdPrivateOperation *
+tpd_local_operation_init (TpdLocalOperation *operation, TpdPrivateKey *key)
+{
+  static const TpdPrivateOperationClass klass = { local_attempts, local_run, NULL };
+
+  *operation = (TpdLocalOperation){ { &klass, tpd_private_key_public (key) }, key };
+  return &operation->base;
 }
 
 /* --- The whole --------------------------------------------------------- */
@@ -450,6 +450,8 @@ try_all (TpdPrivateOperation *operation, const TpdUnwrapRequest *request, GStrin
         return FALSE;
       if (one.status == TPD_UNWRAP_OK || !reversed)
         *reply = one;
+      else
+        tpd_unwrap_reply_clear (&one);
     }
   return TRUE;
 }
@@ -477,8 +479,7 @@ tpd_enabling_bits_unwrap_with (TpdPrivateOperation *operation, const TpdUnwrapRe
 void
 tpd_enabling_bits_unwrap (TpdPrivateKey *key, const TpdUnwrapRequest *request, TpdUnwrapReply *reply)
 {
-  static const TpdPrivateOperationClass klass = { local_attempts, local_run, NULL };
-  LocalOperation operation = { { &klass, tpd_private_key_public (key) }, key };
+  TpdLocalOperation operation;
 
-  tpd_enabling_bits_unwrap_with (&operation.base, request, reply, NULL);
+  tpd_enabling_bits_unwrap_with (tpd_local_operation_init (&operation, key), request, reply, NULL);
 }

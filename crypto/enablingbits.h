@@ -48,6 +48,14 @@ struct _TpdPrivateOperation {
   const TpdPublicKey *public_key;
 };
 
+/* A key of this process; no cleanup, `key` must outlive it. */
+typedef struct {
+  TpdPrivateOperation base;
+  TpdPrivateKey *key;
+} TpdLocalOperation;
+
+TpdPrivateOperation *tpd_local_operation_init (TpdLocalOperation *operation, TpdPrivateKey *key);
+
 /* Whether `padding` may open what is sealed as `type`. */
 gboolean tpd_padding_applies (TpdPadding padding, TpdSealType type);
 /* Fills `opened` for `padding` from the raw RSA result `em`. */
@@ -73,3 +81,24 @@ void tpd_enabling_bits_unwrap (TpdPrivateKey *key, const TpdUnwrapRequest *reque
  * bytes. For fuzzing and tests; tpd_enabling_bits_unwrap() is the door.
  */
 void tpd_enabling_bits_open (const guint8 *em, gsize em_len, const TpdUnwrapRequest *request, TpdUnwrapReply *reply);
+
+/* --- Double Key Encryption --------------------------------------------- */
+
+/* What the tenant key laid bare of a double-key license: the content key,
+ * still sealed to the key of the double key service. */
+struct _TpdSecondSeal {
+  guint8 data[TPD_RSA_MAX_BYTES]; /* an RSA block, big-endian */
+  gsize len;
+  /* What is known of the outer seal. */
+  TpdHashRule hash_rule;
+  gboolean oaep_sha256;
+  gsize session_key_len;
+};
+
+/*
+ * Opens what reply->second holds, if the key behind `operation` fits it:
+ * OAEP with SHA-256, as double key services do, over a KeyHeader and an AES
+ * key and nothing else (docs/formats.md). TRUE: `*reply` is OK and has the
+ * content key. Otherwise `*reply` stays as it is, but for lines of the trace.
+ */
+gboolean tpd_second_seal_open (TpdPrivateOperation *operation, const char *name, TpdUnwrapReply *reply);

@@ -251,9 +251,11 @@ tpd_key_read_json (TpdKeyReader *reader, const TpdSecret *text, GError **error)
 
   /* The settings of Microsoft's DKE service may have comments in them. */
   if (tpd_key_text_find (text, 0, "\"TestKeys\"") >= 0)
-    g_set_error_literal (error, TPD_ERROR, TPD_ERROR_KEY_UNUSABLE,
-                         "These are the settings of a double key encryption service. Their key is the second one of "
-                         "double-key documents and no tenant key: give the trusted publishing domain of the tenant");
+    g_set_error_literal (
+        error, TPD_ERROR, TPD_ERROR_KEY_UNUSABLE,
+        "These are the settings of a double key encryption service. Save the text of \"PrivatePem\" between "
+        "the lines -----BEGIN RSA PRIVATE KEY----- and -----END RSA PRIVATE KEY----- and load that "
+        "file beside the key of the tenant");
   else if (!take_json_object (text, members, &n))
     g_set_error_literal (error, TPD_ERROR, TPD_ERROR_KEY_FILE, "The JSON file is damaged or cut off, or holds no key");
   else if (find_member (members, n, "schema_version") != NULL && find_member (members, n, "ciphertext") != NULL)

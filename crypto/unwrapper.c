@@ -23,6 +23,7 @@ tpd_unwrap_reply_clear (TpdUnwrapReply *reply)
 {
   g_clear_pointer (&reply->key, tpd_content_key_unref);
   g_clear_pointer (&reply->trace, g_free);
+  g_clear_pointer (&reply->second, g_free);
 }
 
 TpdUnwrapper *

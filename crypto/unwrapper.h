@@ -72,12 +72,16 @@ TpdContentKey *tpd_content_key_ref (TpdContentKey *key);
 void tpd_content_key_unref (TpdContentKey *key);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdContentKey, tpd_content_key_unref)
 
+/* A content key that a double key service sealed once more; enablingbits.h. */
+typedef struct _TpdSecondSeal TpdSecondSeal;
+
 /* `*trace` (may be NULL) is filled for TPD_PURPOSE_TRACE only: lines of text
  * that say every step, never a secret. */
 typedef struct {
   TpdUnwrapStatus status;
   TpdContentKey *key; /* TPD_UNWRAP_OK only */
   char *trace;
+  TpdSecondSeal *second; /* between the keys only: callers never see one */
 } TpdUnwrapReply;
 
 void tpd_unwrap_reply_clear (TpdUnwrapReply *reply);

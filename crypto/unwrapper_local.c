@@ -23,14 +23,38 @@ tpd_loaded_keys_find (GPtrArray *keys, const TpdFingerprint *fingerprint)
   return -1;
 }
 
-void
-tpd_loaded_key_unwrap (const TpdLoadedKey *loaded, const TpdUnwrapRequest *request, TpdUnwrapReply *reply,
-                       GError **error)
+static TpdPrivateOperation *
+operation_of (const TpdLoadedKey *loaded, TpdLocalOperation *local)
 {
-  if (loaded->key)
-    tpd_enabling_bits_unwrap (loaded->key, request, reply);
-  else
-    tpd_enabling_bits_unwrap_with (tpd_token_key_operation (loaded->token), request, reply, error);
+  return loaded->key ? tpd_local_operation_init (local, loaded->key) : tpd_token_key_operation (loaded->token);
+}
+
+/* A second key has no name in the license that is known: all others are tried. */
+static void
+open_second_seal (GPtrArray *keys, guint first, TpdUnwrapReply *reply)
+{
+  gboolean opened = FALSE;
+
+  for (guint i = 0; i < keys->len && !opened; i++)
+    {
+      const TpdLoadedKey *loaded = g_ptr_array_index (keys, i);
+      TpdLocalOperation local;
+      const char *name = loaded->info ? loaded->info->name : "key";
+      if (i != first && tpd_loaded_key_held (loaded))
+        opened = tpd_second_seal_open (operation_of (loaded, &local), name, reply);
+    }
+  g_clear_pointer (&reply->second, g_free);
+}
+
+void
+tpd_loaded_keys_unwrap (GPtrArray *keys, guint index, const TpdUnwrapRequest *request, TpdUnwrapReply *reply,
+                        GError **error)
+{
+  TpdLocalOperation local;
+
+  tpd_enabling_bits_unwrap_with (operation_of (g_ptr_array_index (keys, index), &local), request, reply, error);
+  if (reply->second)
+    open_second_seal (keys, index, reply);
 }
 
 static void
@@ -40,7 +64,7 @@ local_unwrap (TpdUnwrapper *self, const TpdUnwrapRequest *request, TpdUnwrapRepl
   int index = tpd_loaded_keys_find (keys, &request->key);
 
   if (index >= 0)
-    tpd_loaded_key_unwrap (g_ptr_array_index (keys, index), request, reply, NULL);
+    tpd_loaded_keys_unwrap (keys, (guint) index, request, reply, NULL);
 }
 
 static void

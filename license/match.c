@@ -117,7 +117,7 @@ set_unwrap_error (const TpdLicense *license, const TpdKeyInfo *key, TpdUnwrapSta
     case TPD_UNWRAP_DOUBLE_KEY:
       g_set_error_literal (error, TPD_ERROR, TPD_ERROR_DOUBLE_KEY,
                            "it is encrypted with two keys (Double Key Encryption): besides the tenant key it needs the "
-                           "private key of the double key service");
+                           "private key of the double key service: load that beside it, as a key file of its own");
       break;
     case TPD_UNWRAP_OK:
     case TPD_UNWRAP_UNAVAILABLE:

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Double Key Encryption: a pfile of the fixtures whose content key is sealed
+once more, with OpenSSL and as docs/formats.md has it, to a key that this test
+makes. No genuine file of the kind is public."""
+import base64
+import hashlib
+import json
+import pathlib
+import re
+import struct
+import subprocess
+import sys
+import unittest
+
+import tool
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "fuzz"))
+import opener  # noqa: E402
+
+
+def openssl(*words, data=None):
+    return subprocess.run(["openssl", *words], input=data, capture_output=True, check=True).stdout
+
+
+def tenant_key():
+    tpd = (tool.KEYS / "tpd-cloud.xml").read_bytes()
+    facts = next(key for key in tool.KEY_LIST["tpds"] if key["file"] == "tpd-cloud.xml")
+    return opener.private_key(opener.unseal(opener.field(tpd, "m_strKeyData"), facts["password"], facts["kdf"]))
+
+
+class Pfile:
+    """The parts of a pfile of version 2.1, see docs/formats.md."""
+
+    def __init__(self, path):
+        self.data = path.read_bytes()
+        self.at = 18 + struct.unpack_from("<I", self.data, 14)[0]
+        self.offset, self.length = struct.unpack_from("<II", self.data, self.at + 12)
+
+    @property
+    def license(self):
+        return self.data[self.offset:self.offset + self.length]
+
+    def with_license(self, text):
+        grown = len(text) - self.length
+        data = bytearray(self.data[:self.offset] + text + self.data[self.offset + self.length:])
+        struct.pack_into("<I", data, self.at + 16, len(text))
+        size, = struct.unpack_from("<I", data, self.at)
+        for where in (4, 20, *((32,) if size >= 40 else ())):
+            offset, = struct.unpack_from("<I", data, self.at + where)
+            if offset > self.offset:
+                struct.pack_into("<I", data, self.at + where, offset + grown)
+        return bytes(data)
+
+
+def seal_again(text, key, second, damage=False):
+    """`text` of a license, its content key sealed to the PEM file `second` too."""
+    start, end = re.search(rb"<ENABLINGBITS[^>]*>\s*<VALUE[^>]*>([^<]*)<", text).span(1)
+    sealed = base64.b64decode(text[start:end])
+    modulus, exponent, size = key
+    outer = opener.message(pow(int.from_bytes(sealed[:size], "big"), exponent, modulus).to_bytes(size, "big"))
+    session = outer[12:struct.unpack_from("<H", outer)[0]]
+    body = opener.aes("ecb", session, sealed[size:])
+    length, = struct.unpack_from("<H", body, 16)
+    message, digest = body[16:16 + length], body[16 + length:16 + length + 32]
+    block = bytearray(openssl("pkeyutl", "-encrypt", "-inkey", str(second), "-pkeyopt", "rsa_padding_mode:oaep",
+                              "-pkeyopt", "rsa_oaep_md:sha256", "-pkeyopt", "rsa_mgf1_md:sha256", data=message))
+    if damage:
+        block[100] ^= 1
+    header = struct.pack("<HHHHI", 12 + len(block), 0xFFFF, len(block), 16, 0x1002)
+    inner = header + block + digest
+    inner = struct.pack("<IIII", 2, len(inner), 0, 0) + inner
+    inner += bytes(-len(inner) % 16)
+    again = base64.b64encode(sealed[:size] + opener.aes("ecb", session, inner, way="-e"))
+    return text[:start] + again + text[end:]
+
+
+class DoubleKey(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.key = tenant_key()
+        cls.second, cls.other = (tool.SCRATCH / name for name in ("dke.pem", "other.pem"))
+        for path in (cls.second, cls.other):
+            openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", str(path))
+            path.chmod(0o600)
+        cls.samples = []
+        for entry in tool.PFILES:
+            if not entry["open"] or entry["key_role"] != "cloud" or entry["compare"] != "bytes":
+                continue
+            pfile = Pfile(tool.SHARE / entry["path"])
+            if b"<ENABLINGBITS type=\"sealed-key-v2\"" not in pfile.license:
+                continue
+            try:
+                opener.content_key(pfile.license.decode("utf-8-sig"), [cls.key])[0]
+                cls.samples.append((entry, pfile, seal_again(pfile.license, cls.key, cls.second)))
+            except (TypeError, UnicodeDecodeError, struct.error):
+                continue  # a template of another make, SHA-256 for one
+        assert len(cls.samples) > 10
+
+    def sample(self, number, text=None):
+        entry, pfile, again = self.samples[number]
+        path = tool.SCRATCH / f"double-{number}.pfile"
+        path.write_bytes(pfile.with_license(again if text is None else text))
+        return entry, path
+
+    def keys(self, *files):
+        lines = tool.KEYRING.read_text(encoding="utf-8")
+        lines += "".join(f"\n[{file.stem}]\nfile={file}\n" for file in files)
+        return tool.write_private("double.conf", lines)
+
+    def test_both_keys_open_it(self):
+        keyring = self.keys(self.other, self.second)
+        for number, (entry, _, _) in enumerate(self.samples):
+            with self.subTest(entry["path"]):
+                _, path = self.sample(number)
+                done = tool.run("cat", "--keyring", keyring, path)
+                self.assertEqual(done.status, 0, done.stderr)
+                self.assertEqual(hashlib.sha256(done.stdout).hexdigest(), entry["plain_sha256"])
+
+    def test_one_key_is_not_enough(self):
+        _, path = self.sample(0)
+        second_only = tool.write_private("second.conf", f"[dke]\nfile={self.second}\n")
+        for keyring, verdict in ((self.keys(), "double-key"), (self.keys(self.other), "double-key"),
+                                 (second_only, "no-key")):
+            done = tool.run("cat", "--keyring", keyring, path)
+            self.assertEqual((done.status, done.stdout), (1, b""))
+            done = tool.run("show", "--json", "--keyring", keyring, path)
+            self.assertEqual(json.loads(done.stdout)["verdict"], verdict)
+        done = tool.run("cat", "--keyring", self.keys(), path)
+        self.assertIn("load that beside it", done.stderr)
+
+    def test_damaged_inner_seal_is_refused(self):
+        _, pfile, _ = self.samples[0]
+        _, path = self.sample(0, seal_again(pfile.license, self.key, self.second, damage=True))
+        done = tool.run("cat", "--keyring", self.keys(self.second), path)
+        self.assertEqual((done.status, done.stdout), (1, b""))
+
+    def test_trace_names_the_second_key(self):
+        _, path = self.sample(0)
+        done = tool.run("show", "--trace", "--keyring", self.keys(self.other, self.second), path)
+        self.assertIn(b'second key: "other" does not open it', done.stdout)
+        self.assertIn(b'second key: "dke" opens it', done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
