@@ -20,6 +20,8 @@
 /* Elements, comments and the like: 120 bytes each in memory. The rights of
  * 7000 principals fit. */
 #define MAX_NODES 500000
+/* Of all tags together: 300 bytes each. Genuine documents have one per element. */
+#define MAX_ALL_ATTRIBUTES 500000
 /* libxml2's own bound for one text; beyond it XML_PARSE_HUGE is needed. */
 #define LIBXML_TEXT_MAX 10000000
 
@@ -85,7 +87,7 @@ static const char *
 check_shape (const char *text, gsize len)
 {
   gsize at = 0;
-  guint depth = 0, nodes = 0, attributes;
+  guint depth = 0, nodes = 0, attributes, all_attributes = 0;
   gboolean closed;
 
   for (;;)
@@ -128,6 +130,9 @@ check_shape (const char *text, gsize len)
             return "ends inside a tag";
           if (attributes > MAX_ATTRIBUTES)
             return "has a tag with too many attributes";
+          all_attributes += attributes;
+          if (all_attributes > MAX_ALL_ATTRIBUTES)
+            return "has too many attributes";
           if (!closed && ++depth > MAX_DEPTH)
             return "is nested too deeply";
         }

@@ -148,6 +148,8 @@ test_many_of_anything (void)
   assert_repeated_refused (HEAD, "<![CDATA[]]>", 1000000, TAIL, "too many elements");
   assert_repeated_refused (HEAD, "<!--", 1000000, TAIL, "ends inside a comment");
   assert_repeated_refused (HEAD "<a", " a='1'", 1000000, "/>" TAIL, "too many attributes");
+  assert_repeated_refused (HEAD, "<a b='' c='' d='' e='' f='' g='' h='' i='' j=''/>", 200000, TAIL,
+                           "too many attributes");
   assert_repeated_refused (HEAD "<a", " xmlns:a='1'", 1000000, "/>" TAIL, "too many attributes");
   assert_repeated_refused ("", "<XrML></XrML>", 1000000, "", "none of the XrML documents");
   assert_repeated_refused ("", "<XrML ", 1000000, "", "no complete XrML document");
