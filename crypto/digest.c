@@ -101,6 +101,21 @@ tpd_fingerprint_equal (const TpdFingerprint *a, const TpdFingerprint *b)
   return memcmp (a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
+guint
+tpd_fingerprint_hash (gconstpointer fingerprint)
+{
+  guint hash;
+
+  memcpy (&hash, ((const TpdFingerprint *) fingerprint)->bytes, sizeof hash);
+  return hash;
+}
+
+gboolean
+tpd_fingerprint_same (gconstpointer a, gconstpointer b)
+{
+  return tpd_fingerprint_equal (a, b);
+}
+
 /* `modulus` in big-endian order without leading zeros, already copied. */
 static gboolean
 public_key_finish (TpdPublicKey *key, gsize len, guint32 exponent)

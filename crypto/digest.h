@@ -23,6 +23,9 @@ typedef struct {
 } TpdFingerprint;
 
 gboolean tpd_fingerprint_equal (const TpdFingerprint *a, const TpdFingerprint *b);
+/* For hash tables with TpdFingerprint as keys. */
+guint tpd_fingerprint_hash (gconstpointer fingerprint);
+gboolean tpd_fingerprint_same (gconstpointer a, gconstpointer b);
 
 /* An RSA public key as licenses carry it; plain data, copy freely. */
 #define TPD_RSA_MAX_BYTES 512

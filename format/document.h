@@ -79,6 +79,9 @@ typedef struct {
   char *metadata;     /* clear label metadata (XMP, LabelInfo), may be NULL */
   char **warnings;    /* sentences, may be NULL */
 
+  guint8 head[8];       /* the first bytes of the file */
+  gboolean other_crypt; /* a plain file that is encrypted in another way (PDF) */
+
   const TpdFormat *format; /* NULL unless a protected container was recognised */
   gpointer layout;         /* the format's own: where things are */
 } TpdProbe;

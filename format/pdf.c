@@ -225,6 +225,7 @@ probe_structure (TpdProbe *probe, TpdSource *source, TpdPdfFile *file, guint64 s
       fail_foreign (probe);
       return TRUE;
     case TPD_PDF_OTHER_HANDLER:
+      probe->other_crypt = TRUE;
       return TRUE;
     case TPD_PDF_UNPROTECTED:
       break;

@@ -5,6 +5,7 @@
  * only candidates pay for stage 2, which runs under a budget.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "format/format.h"
@@ -153,6 +154,7 @@ tpd_probe (TpdSource *source, TpdBudget *budget)
       tpd_probe_fail_error (probe, error);
       return probe;
     }
+  memcpy (probe->head, head, MIN (len, sizeof probe->head));
   for (gsize i = 0; i < G_N_ELEMENTS (formats); i++)
     {
       if (!formats[i]->candidate (head, len, source->size))

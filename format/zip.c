@@ -264,10 +264,9 @@ find_member (const TpdZip *zip, const char *name)
   return NULL;
 }
 
-/* Where the data of `member` start: behind its own header, 4.3.7. FALSE:
- * broken, or with error unreadable. */
-static gboolean
-find_data (TpdZip *zip, const TpdZipMember *member, guint64 *data, GError **error)
+/* Behind its own header: 4.3.7. */
+gboolean
+tpd_zip_find_data (TpdZip *zip, const TpdZipMember *member, guint64 *data, GError **error)
 {
   guint8 header[TPD_ZIP_LOCAL_SIZE];
   TpdBytes bytes = tpd_bytes (header, sizeof header);
@@ -293,7 +292,7 @@ tpd_zip_read_member (TpdZip *zip, const char *name, gsize max, GError **error)
   gboolean holds;
 
   if (member == NULL || (member->method != 0 && member->method != 8) || (member->flags & TPD_ZIP_FLAG_ENCRYPTED) != 0
-      || member->size > max || member->size > zip->left || !find_data (zip, member, &data, error)
+      || member->size > max || member->size > zip->left || !tpd_zip_find_data (zip, member, &data, error)
       || !tpd_zip_afford (zip, data, member->packed) || member->size > zip->left)
     return NULL;
   zip->left -= member->size;

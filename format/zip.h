@@ -52,6 +52,10 @@ gboolean tpd_zip_read_directory (TpdZip *zip, GError **error);
  * are paid for. */
 gboolean tpd_zip_afford (TpdZip *zip, guint64 off, guint64 len);
 
+/* Where the data of `member` start, which lie before the directory by all of
+ * `packed`. FALSE: broken, or with error unreadable. */
+gboolean tpd_zip_find_data (TpdZip *zip, const TpdZipMember *member, guint64 *data, GError **error);
+
 /*
  * Runs through the data of `member`, which start at `data`: inflates them and
  * compares size and CRC. `out` (may be NULL) gets the content, and is of no use

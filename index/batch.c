@@ -76,6 +76,8 @@ keep_document (TpdIndexBatch *batch, const TpdIndexDocument *document)
   copy->template_name = keep (batch, document->template_name);
   copy->cipher = keep (batch, document->cipher);
   copy->proof = keep (batch, document->proof);
+  copy->signature = keep (batch, document->signature);
+  copy->expires = keep (batch, document->expires);
   copy->json = keep (batch, document->json);
   if (batch->documents == NULL)
     batch->documents = g_ptr_array_new_with_free_func (g_free);
@@ -133,6 +135,8 @@ tpd_index_document_copy (const TpdIndexDocument *document)
   copy->template_name = g_strdup (document->template_name);
   copy->cipher = g_strdup (document->cipher);
   copy->proof = g_strdup (document->proof);
+  copy->signature = g_strdup (document->signature);
+  copy->expires = g_strdup (document->expires);
   copy->json = g_strdup (document->json);
   return copy;
 }
@@ -155,6 +159,8 @@ tpd_index_document_free (TpdIndexDocument *document)
   g_free ((char *) document->template_name);
   g_free ((char *) document->cipher);
   g_free ((char *) document->proof);
+  g_free ((char *) document->signature);
+  g_free ((char *) document->expires);
   g_free ((char *) document->json);
   g_free (document);
 }

@@ -13,13 +13,21 @@ prepare_report (TpdIndexReader *reader, GError **error)
   if (reader->dirs == NULL)
     return FALSE;
   if (reader->full_document == NULL)
-    reader->full_document =
-        tpd_index_prepare (reader->db, reader->index->path,
-                           "SELECT key, message, content_id, policy_id, rms_owner, author, issued, template_id,"
-                           " template_name, cipher, proof, double_key, json FROM document"
-                           " LEFT JOIN detail ON detail.document = document.id WHERE id = ?",
-                           error);
+    reader->full_document = tpd_index_prepare (
+        reader->db, reader->index->path,
+        "SELECT key, message, content_id, policy_id, rms_owner, author, issued, template_id,"
+        " template_name, cipher, proof, double_key, json, signature, expires, linked, rights FROM document"
+        " LEFT JOIN detail ON detail.document = document.id WHERE id = ?",
+        error);
   return reader->full_document != NULL;
+}
+
+static TpdIndexRights
+read_rights (sqlite3_stmt *statement, int column)
+{
+  if (sqlite3_column_type (statement, column) == SQLITE_NULL)
+    return TPD_INDEX_RIGHTS_CLOSED;
+  return sqlite3_column_int (statement, column) != 0 ? TPD_INDEX_RIGHTS_READ : TPD_INDEX_RIGHTS_UNREADABLE;
 }
 
 static gboolean
@@ -55,6 +63,10 @@ full_document (TpdIndexReader *reader, gint64 id, const TpdIndexDocument **docum
   last->proof = tpd_index_reader_keep (reader, statement, 10);
   last->double_key = sqlite3_column_int (statement, 11) != 0;
   last->json = tpd_index_reader_keep (reader, statement, 12);
+  last->signature = tpd_index_reader_keep (reader, statement, 13);
+  last->expires = tpd_index_reader_keep (reader, statement, 14);
+  last->linked = sqlite3_column_int (statement, 15) != 0;
+  last->rights = read_rights (statement, 16);
   if (!tpd_index_reader_finish_document (reader, statement, sqlite3_column_int64 (statement, 0), error))
     return FALSE;
   *document = last;
@@ -63,8 +75,8 @@ full_document (TpdIndexReader *reader, gint64 id, const TpdIndexDocument **docum
 
 /* One row of a report; `*go_on` as the callback says. */
 static gboolean
-tell_row (TpdIndexReader *reader, const char *dir, gboolean plain, TpdIndexEach each, gpointer data, gboolean *go_on,
-          GError **error)
+tell_row (TpdIndexReader *reader, const char *dir, TpdIndexWhich which, TpdIndexEach each, gpointer data,
+          gboolean *go_on, GError **error)
 {
   TpdIndexEntry entry = { .dir = dir };
   TpdIndexRow row = { 0 };
@@ -72,7 +84,9 @@ tell_row (TpdIndexReader *reader, const char *dir, gboolean plain, TpdIndexEach 
   g_autofree char *name = NULL;
   gsize len;
 
-  if (!tpd_index_read_row (reader->rows, &row) || (!plain && row.document == 0))
+  if (!tpd_index_read_row (reader->rows, &row))
+    return TRUE;
+  if (row.document == 0 && (which == TPD_INDEX_DOCUMENTS || (which == TPD_INDEX_AND_OPAQUE && row.opaque == 0)))
     return TRUE;
   if (!full_document (reader, row.document, &entry.document, error))
     return FALSE;
@@ -87,7 +101,7 @@ tell_row (TpdIndexReader *reader, const char *dir, gboolean plain, TpdIndexEach 
 }
 
 static gboolean
-tell_dir (TpdIndexReader *reader, gint64 id, const char *dir, gboolean plain, TpdIndexEach each, gpointer data,
+tell_dir (TpdIndexReader *reader, gint64 id, const char *dir, TpdIndexWhich which, TpdIndexEach each, gpointer data,
           gboolean *go_on, GError **error)
 {
   int code = SQLITE_ROW;
@@ -95,7 +109,7 @@ tell_dir (TpdIndexReader *reader, gint64 id, const char *dir, gboolean plain, Tp
 
   sqlite3_bind_int64 (reader->rows, 1, id);
   while (good && *go_on && (code = sqlite3_step (reader->rows)) == SQLITE_ROW)
-    good = tell_row (reader, dir, plain, each, data, go_on, error);
+    good = tell_row (reader, dir, which, each, data, go_on, error);
   if (good && code != SQLITE_DONE && code != SQLITE_ROW)
     good = tpd_index_reader_fail (reader, code, error);
   sqlite3_reset (reader->rows);
@@ -103,7 +117,7 @@ tell_dir (TpdIndexReader *reader, gint64 id, const char *dir, gboolean plain, Tp
 }
 
 gboolean
-tpd_index_reader_each (TpdIndexReader *reader, const TpdIndexVisited *visited, gboolean plain, TpdIndexEach each,
+tpd_index_reader_each (TpdIndexReader *reader, const TpdIndexVisited *visited, TpdIndexWhich which, TpdIndexEach each,
                        gpointer data, GError **error)
 {
   gboolean good = TRUE, go_on = TRUE;
@@ -126,7 +140,7 @@ tpd_index_reader_each (TpdIndexReader *reader, const TpdIndexVisited *visited, g
       if (why != NULL)
         go_on = each (data, &(TpdIndexEntry){ .dir = dir, .dir_error = why });
       else
-        good = tell_dir (reader, id, dir, plain, each, data, &go_on, error);
+        good = tell_dir (reader, id, dir, which, each, data, &go_on, error);
     }
   if (good && code != SQLITE_DONE && code != SQLITE_ROW)
     good = tpd_index_reader_fail (reader, code, error);

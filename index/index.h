@@ -25,9 +25,10 @@
 
 #include "base/confine.h"
 #include "format/document.h"
+#include "format/opaque.h"
 
 /* Goes up when the tables change: files of another version are set aside. */
-#define TPD_INDEX_SCHEMA 1
+#define TPD_INDEX_SCHEMA 2
 
 typedef struct _TpdIndex TpdIndex;
 
@@ -79,6 +80,13 @@ typedef struct {
   const char *guid, *tenant, *url;
 } TpdIndexKey;
 
+/* Whether the encrypted rights of a document could be read. */
+typedef enum {
+  TPD_INDEX_RIGHTS_CLOSED, /* it was not opened */
+  TPD_INDEX_RIGHTS_READ,
+  TPD_INDEX_RIGHTS_UNREADABLE,
+} TpdIndexRights;
+
 /*
  * What is told of a protected file, or of one with something amiss. Text is
  * UTF-8 and may be NULL. `json` is the tail of the file's JSON object, which
@@ -94,6 +102,11 @@ typedef struct {
   const char *template_id, *template_name;
   const char *cipher, *proof;
   gboolean double_key; /* the license shows signs of a second key */
+  /* What policy=rights asks for: the word of the signature, whether the
+   * certificates lead from it to the server key, when the content expires. */
+  const char *signature, *expires;
+  gboolean linked;
+  TpdIndexRights rights;
   const char *json;
 } TpdIndexDocument;
 
@@ -114,8 +127,10 @@ typedef struct {
    * the key is held is for the reader to say. */
   TpdVerdict verdict;
   TpdSizeClass size_class;
-  gboolean opened; /* with its key: verdict and size are final */
-  gboolean exact;  /* plain_size is known */
+  gboolean opened;  /* with its key: verdict and size are final */
+  gboolean checked; /* and all of its plaintext was read and judged */
+  TpdOpaque opaque; /* what a plain file may hide */
+  gboolean exact;   /* plain_size is known */
   guint64 plain_size;
   const char *extension; /* TpdProbe.extension */
   gint64 document;       /* id, 0: none; set by readers */
@@ -229,10 +244,15 @@ typedef struct {
 /* Return FALSE to stop. */
 typedef gboolean (*TpdIndexEach) (gpointer data, const TpdIndexEntry *entry);
 
+typedef enum {
+  TPD_INDEX_DOCUMENTS,  /* rows with a document */
+  TPD_INDEX_AND_OPAQUE, /* and plain files that may hide something */
+  TPD_INDEX_ALL,        /* all rows */
+} TpdIndexWhich;
+
 /*
- * Calls `each` for all rows with a document, or all rows at all if `plain`, of
- * the directories in `visited` (NULL: of all), directories and names sorted by
- * bytes.
+ * Calls `each` for the rows that `which` says, of the directories in `visited`
+ * (NULL: of all), directories and names sorted by bytes.
  */
-gboolean tpd_index_reader_each (TpdIndexReader *reader, const TpdIndexVisited *visited, gboolean plain,
+gboolean tpd_index_reader_each (TpdIndexReader *reader, const TpdIndexVisited *visited, TpdIndexWhich which,
                                 TpdIndexEach each, gpointer data, GError **error);

@@ -36,8 +36,9 @@ tpd_index_reader_fail (TpdIndexReader *reader, int code, GError **error)
   return FALSE;
 }
 
-#define ROW_COLUMNS \
-  "name, ino, size, mtime_ns, ctime_ns, decoder, kind, verdict, size_class, opened, plain_size, extension, document"
+#define ROW_COLUMNS                                                                                                   \
+  "name, ino, size, mtime_ns, ctime_ns, decoder, kind, verdict, size_class, opened, plain_size, extension, document," \
+  " checked, opaque"
 
 static gboolean
 prepare (TpdIndexReader *reader, GError **error)
@@ -151,7 +152,10 @@ tpd_index_read_row (sqlite3_stmt *statement, TpdIndexRow *row)
   guint verdict = column_enum (statement, 7, TPD_N_VERDICTS);
   guint size_class = column_enum (statement, 8, TPD_SIZE_NEEDS_DECODING + 1);
 
-  if (kind > TPD_KIND_ZIP || verdict >= TPD_N_VERDICTS || size_class > TPD_SIZE_NEEDS_DECODING)
+  guint opaque = column_enum (statement, 14, TPD_N_OPAQUE);
+
+  if (opaque >= TPD_N_OPAQUE || kind > TPD_KIND_ZIP || verdict >= TPD_N_VERDICTS
+      || size_class > TPD_SIZE_NEEDS_DECODING)
     return FALSE;
   row->ino = (guint64) sqlite3_column_int64 (statement, 1);
   row->size = (guint64) sqlite3_column_int64 (statement, 2);
@@ -165,6 +169,8 @@ tpd_index_read_row (sqlite3_stmt *statement, TpdIndexRow *row)
   row->exact = sqlite3_column_type (statement, 10) == SQLITE_INTEGER;
   row->plain_size = (guint64) sqlite3_column_int64 (statement, 10);
   row->document = sqlite3_column_int64 (statement, 12);
+  row->checked = sqlite3_column_int (statement, 13) != 0;
+  row->opaque = (TpdOpaque) opaque;
   return TRUE;
 }
 

@@ -52,6 +52,8 @@ static const char schema[] =
     " plain_size INTEGER,"
     " extension TEXT,"
     " document INTEGER REFERENCES document (id),"
+    " checked INTEGER NOT NULL,"
+    " opaque INTEGER NOT NULL,"
     " PRIMARY KEY (dir, name)) WITHOUT ROWID;"
 
     "CREATE INDEX probe_document ON probe (document) WHERE document IS NOT NULL;"
@@ -85,7 +87,11 @@ static const char schema[] =
     " template_name TEXT,"
     " cipher TEXT,"
     " proof TEXT,"
-    " double_key INTEGER NOT NULL DEFAULT 0);"
+    " double_key INTEGER NOT NULL DEFAULT 0,"
+    " signature TEXT,"
+    " expires TEXT,"
+    " linked INTEGER NOT NULL DEFAULT 0,"
+    " rights INTEGER);"
 
     /* Apart, so that what is asked for often lies close together. */
     "CREATE TABLE detail (document INTEGER PRIMARY KEY REFERENCES document (id), json TEXT NOT NULL);"
@@ -110,10 +116,14 @@ static const char schema[] =
     " document.message AS message, document.content_id AS content_id, document.policy_id AS policy_id,"
     " document.rms_owner AS rms_owner, document.author AS author, document.issued AS issued,"
     " document.template_id AS template_id, document.template_name AS template_name,"
-    " document.cipher AS cipher, document.proof AS proof, document.double_key AS double_key, detail.json AS json"
+    " document.cipher AS cipher, document.proof AS proof, document.double_key AS double_key,"
+    " document.signature AS signature, document.linked AS linked, document.expires AS expires,"
+    " document.rights AS rights, probe.checked AS checked, NULLIF(opaque.word, 'none') AS opaque,"
+    " detail.json AS json"
     " FROM probe JOIN dir ON dir.id = probe.dir JOIN source ON source.id = dir.source"
     " JOIN word AS kind ON kind.what = 'kind' AND kind.code = probe.kind"
     " JOIN word AS verdict ON verdict.what = 'verdict' AND verdict.code = probe.verdict"
+    " JOIN word AS opaque ON opaque.what = 'opaque' AND opaque.code = probe.opaque"
     " LEFT JOIN document ON document.id = probe.document LEFT JOIN key ON key.id = document.key"
     " LEFT JOIN detail ON detail.document = document.id;";
 
@@ -268,6 +278,8 @@ add_words (sqlite3 *db, const char *path, GError **error)
     good = add_word (db, path, statement, "kind", i, tpd_kind_word ((TpdKind) i), error);
   for (guint i = 0; good && i < TPD_N_VERDICTS; i++)
     good = add_word (db, path, statement, "verdict", i, tpd_verdict_word ((TpdVerdict) i), error);
+  for (guint i = 0; good && i < TPD_N_OPAQUE; i++)
+    good = add_word (db, path, statement, "opaque", i, tpd_opaque_word ((TpdOpaque) i), error);
   sqlite3_finalize (statement);
   return good;
 }

@@ -49,20 +49,21 @@ prepare (TpdIndexWriter *writer, GError **error)
     { &sql->set_error, "UPDATE dir SET error = ? WHERE id = ?" },
     { &sql->put,
       "INSERT INTO probe (dir, name, ino, size, mtime_ns, ctime_ns, decoder, kind, verdict, size_class, opened,"
-      " plain_size, extension, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-      " ON CONFLICT (dir, name) DO UPDATE SET document = CASE WHEN ?15"
+      " plain_size, extension, document, checked, opaque) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+      " ON CONFLICT (dir, name) DO UPDATE SET document = CASE WHEN ?17"
       " AND ino = excluded.ino AND size = excluded.size AND mtime_ns = excluded.mtime_ns"
       " AND ctime_ns = excluded.ctime_ns THEN document ELSE excluded.document END,"
       " ino = excluded.ino, size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns,"
       " decoder = excluded.decoder, kind = excluded.kind, verdict = excluded.verdict,"
       " size_class = excluded.size_class, opened = excluded.opened, plain_size = excluded.plain_size,"
-      " extension = excluded.extension" },
+      " extension = excluded.extension, checked = excluded.checked, opaque = excluded.opaque" },
     { &sql->remove, "DELETE FROM probe WHERE dir = ? AND name = ?" },
     { &sql->find_key, "SELECT id FROM key WHERE fingerprint = ?" },
     { &sql->add_key, "INSERT INTO key (fingerprint, guid, bits, tenant, url) VALUES (?, ?, ?, ?, ?)" },
     { &sql->add_document,
       "INSERT INTO document (key, message, content_id, policy_id, rms_owner, author, issued, template_id,"
-      " template_name, cipher, proof, double_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" },
+      " template_name, cipher, proof, double_key, signature, expires, linked, rights)"
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" },
     { &sql->add_detail, "INSERT OR REPLACE INTO detail (document, json) VALUES (?, ?)" },
   };
 
@@ -236,6 +237,13 @@ add_document (TpdIndexWriter *writer, const TpdIndexDocument *document, gint64 *
   bind_text (add, 10, document->cipher);
   bind_text (add, 11, document->proof);
   sqlite3_bind_int (add, 12, document->double_key);
+  bind_text (add, 13, document->signature);
+  bind_text (add, 14, document->expires);
+  sqlite3_bind_int (add, 15, document->linked);
+  if (document->rights == TPD_INDEX_RIGHTS_CLOSED)
+    sqlite3_bind_null (add, 16);
+  else
+    sqlite3_bind_int (add, 16, document->rights == TPD_INDEX_RIGHTS_READ);
   if (!tpd_index_writer_step (writer, add, error))
     return FALSE;
   *id = sqlite3_last_insert_rowid (writer->db);
@@ -294,7 +302,9 @@ put (TpdIndexWriter *writer, gint64 dir, const TpdIndexItem *item, GError **erro
     sqlite3_bind_int64 (statement, 14, document);
   else
     sqlite3_bind_null (statement, 14);
-  sqlite3_bind_int (statement, 15, document == 0 && row->document == TPD_INDEX_KEEP_DOCUMENT);
+  sqlite3_bind_int (statement, 15, row->checked);
+  sqlite3_bind_int64 (statement, 16, (gint64) row->opaque);
+  sqlite3_bind_int (statement, 17, document == 0 && row->document == TPD_INDEX_KEEP_DOCUMENT);
   return tpd_index_writer_step (writer, statement, error);
 }
 

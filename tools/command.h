@@ -24,6 +24,8 @@ TpdExit tpd_cmd_cat (int argc, char **argv);
 TpdExit tpd_cmd_keys (int argc, char **argv);
 TpdExit tpd_cmd_materialize (int argc, char **argv);
 TpdExit tpd_cmd_origin (int argc, char **argv);
+TpdExit tpd_cmd_preflight (int argc, char **argv);
+TpdExit tpd_cmd_registry (int argc, char **argv);
 TpdExit tpd_cmd_scan (int argc, char **argv);
 TpdExit tpd_cmd_show (int argc, char **argv);
 TpdExit tpd_cmd_verify (int argc, char **argv);

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "crypto/secret.h"
 #include "format/names.h"
+#include "format/whole.h"
 
 static void
 fail (TpdFileFacts *facts, TpdVerdict verdict, const char *message)
@@ -284,6 +285,27 @@ open_document (TpdFileFacts *facts, const TpdSession *session, const TpdOpenOpti
   add_warnings (facts, facts->document->warnings);
 }
 
+/* `proof` and what is said against it; a plaintext that cannot be read to its
+ * end is a failure. */
+static void
+check_document (TpdFileFacts *facts)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *wrong = NULL;
+  const char *extension = strrchr (facts->plain_name, '.');
+  TpdProof proof;
+
+  if (!tpd_document_check (facts->document, extension, &proof, &wrong, &error))
+    {
+      fail_error (facts, error);
+      return;
+    }
+  facts->checked = TRUE;
+  facts->proof = tpd_proof_word (proof);
+  g_free (facts->message);
+  facts->message = g_steal_pointer (&wrong);
+}
+
 static char *
 hash_source (TpdSource *source, GError **error)
 {
@@ -375,6 +397,8 @@ open_protected (TpdFileFacts *facts, const TpdSession *session, const TpdOpenOpt
       load_rights (facts);
       if (!is_left (facts, options))
         open_document (facts, session, options);
+      if ((flags & TPD_FILE_FACTS_CHECK) != 0 && facts->document != NULL)
+        check_document (facts);
     }
   warn_expired (facts);
 }

@@ -19,6 +19,7 @@ typedef enum {
   TPD_FILE_FACTS_DEFAULT = 0,
   TPD_FILE_FACTS_HASH = 1 << 0,  /* SHA-256 of source and plaintext: reads it all */
   TPD_FILE_FACTS_TRACE = 1 << 1, /* ask the key agent for every step */
+  TPD_FILE_FACTS_CHECK = 1 << 3, /* read all of the plaintext and judge it */
   TPD_FILE_FACTS_LAZY = 1 << 2,  /* leave a document closed (verdict key-held) whose size is in clear */
 } TpdFileFactsFlags;
 
@@ -53,6 +54,7 @@ typedef struct {
   const char *template_guid;    /* an official template */
   const char *expires, *cipher; /* cipher, proof, fallbacks: of the opened document */
   const char *proof;
+  gboolean checked; /* all of the plaintext was read */
   char **fallbacks;
   TpdLabel *label;
   const char *label_name; /* the name, or the id, that a mount tells */

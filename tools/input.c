@@ -73,3 +73,23 @@ tpd_input_check_unchanged (TpdSource *source, const TpdStamp *stamp, GError **er
   g_set_error_literal (error, TPD_ERROR, TPD_ERROR_STALE, "the file was changed while it was read; read it again");
   return FALSE;
 }
+
+GBytes *
+tpd_input_read_small (const char *path, gsize max, GError **error)
+{
+  TpdStamp stamp;
+  g_autoptr (TpdSource) source = tpd_input_open (path, &stamp, error);
+  GBytes *bytes = NULL;
+
+  if (source != NULL && source->size > max)
+    {
+      g_set_error (error, TPD_ERROR, TPD_ERROR_USAGE, "%s is larger than %zu MiB: it is not what is meant here", path,
+                   max / (1024 * 1024));
+      return NULL;
+    }
+  if (source != NULL)
+    bytes = tpd_source_read_bytes (source, 0, (gsize) source->size, error);
+  if (bytes == NULL)
+    g_prefix_error (error, "%s: ", path);
+  return bytes;
+}

@@ -17,3 +17,7 @@ TpdSource *tpd_input_open (const char *path, TpdStamp *stamp, GError **error);
 
 /* TPD_ERROR_STALE when `source` is no longer what `stamp` says. */
 gboolean tpd_input_check_unchanged (TpdSource *source, const TpdStamp *stamp, GError **error);
+
+/* All of a small file that a person wrote, as it stands. Errors name the file:
+ * TPD_ERROR_USAGE when it is larger than `max`. (transfer full) */
+GBytes *tpd_input_read_small (const char *path, gsize max, GError **error);

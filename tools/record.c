@@ -51,6 +51,7 @@ tpd_record_from_facts (TpdFileFacts *facts, TpdIndexRow *row, TpdIndexDocument *
   row->verdict = sealed ? TPD_VERDICT_NO_KEY : facts->verdict;
   row->size_class = facts->probe != NULL ? tpd_probe_size_class (facts->probe, &native) : TPD_SIZE_EXACT;
   row->opened = facts->content_key != NULL || (!sealed && facts->license != NULL);
+  row->checked = facts->checked;
   row->exact = facts->is_protected && facts->plain_size_known;
   row->plain_size = facts->plain_size;
   row->extension = facts->probe != NULL ? facts->probe->extension : NULL;
@@ -71,6 +72,13 @@ tpd_record_from_facts (TpdFileFacts *facts, TpdIndexRow *row, TpdIndexDocument *
   };
   if (facts->license != NULL)
     {
+      document->signature = facts->signature;
+      document->linked = facts->license->chain_linked;
+      document->expires = facts->expires;
+      if (facts->rights != NULL)
+        document->rights = TPD_INDEX_RIGHTS_READ;
+      else if (facts->content_key != NULL)
+        document->rights = TPD_INDEX_RIGHTS_UNREADABLE;
       document->key.fingerprint = facts->license->server_key.fingerprint;
       document->key.bits = facts->license->server_key.bits;
       document->key.guid = facts->license->server_guid;

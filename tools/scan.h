@@ -21,6 +21,7 @@ typedef struct {
   gboolean snapshots;
   gboolean recall; /* read files whose content is elsewhere, too */
   gboolean deep;   /* open every document whose key is held */
+  gboolean check;  /* and read all of it; with deep */
   guint jobs;
   const char *cutoff; /* yyyy-MM-ddTHH:mm, or NULL */
 } TpdScanOptions;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "tools/csv.h"
 #include "tools/scan_report.h"
 
 /* --- What is listed ----------------------------------------------------- */
@@ -28,15 +29,15 @@ select_entry (gpointer data, const TpdIndexEntry *entry)
 }
 
 gboolean
-tpd_scan_report_each (const TpdScanReport *report, gboolean all, TpdScanEach each, gpointer data, GError **error)
+tpd_scan_report_each (const TpdScanReport *report, TpdIndexWhich which, TpdScanEach each, gpointer data, GError **error)
 {
   Selection selection = { report, each, data };
   g_autoptr (TpdIndexReader) reader = tpd_index_reader_new (report->scan->index, error);
 
   if (reader == NULL)
     return FALSE;
-  return tpd_index_reader_each (reader, tpd_index_writer_visited (report->scan->writer), all, select_entry, &selection,
-                                error);
+  return tpd_index_reader_each (reader, tpd_index_writer_visited (report->scan->writer), which, select_entry,
+                                &selection, error);
 }
 
 gboolean
@@ -91,7 +92,7 @@ static gboolean
 list (const TpdScanReport *report, gboolean all, const char *head, TpdScanEach each, GError **error)
 {
   Output output = { report, g_string_new (head) };
-  gboolean good = tpd_scan_report_each (report, all, each, &output, error);
+  gboolean good = tpd_scan_report_each (report, all ? TPD_INDEX_ALL : TPD_INDEX_DOCUMENTS, each, &output, error);
 
   flush_output (&output, 0);
   g_string_free (output.lines, TRUE);
@@ -124,38 +125,12 @@ tpd_scan_report_json (const TpdScanReport *report, gboolean all, GError **error)
 
 /* --- CSV ---------------------------------------------------------------- */
 
-/* RFC 4180. A cell that a spreadsheet would take for a formula gets an
- * apostrophe in front: then it is text. */
-static void
-append_cell (GString *line, const char *value)
-{
-  g_autofree char *shown = tpd_display (value != NULL ? value : "");
-  const char *raw = value != NULL ? value : "";
-  gboolean formula = raw[0] != '\0' && strchr ("=+-@\t\r", raw[0]) != NULL;
-
-  if (line->len > 0)
-    g_string_append_c (line, ',');
-  if (!formula && strpbrk (shown, ",\"") == NULL && shown[0] != ' ')
-    {
-      g_string_append (line, shown);
-      return;
-    }
-  g_string_append (line, formula ? "\"'" : "\"");
-  for (const char *p = shown; *p != '\0'; p++)
-    {
-      if (*p == '"')
-        g_string_append_c (line, '"');
-      g_string_append_c (line, *p);
-    }
-  g_string_append_c (line, '"');
-}
-
 static void
 append_number (GString *line, gboolean known, guint64 number)
 {
   g_autofree char *text = known ? g_strdup_printf ("%" G_GUINT64_FORMAT, number) : NULL;
 
-  append_cell (line, text);
+  tpd_csv_cell (line, text);
 }
 
 static void
@@ -166,16 +141,16 @@ append_key (GString *line, const TpdIndexDocument *document, const TpdKeyring *k
   if (document == NULL || !document->has_key)
     {
       for (guint i = 0; i < 6; i++)
-        append_cell (line, NULL);
+        tpd_csv_cell (line, NULL);
       return;
     }
   fingerprint = tpd_hex (document->key.fingerprint.bytes, TPD_SHA256_SIZE);
-  append_cell (line, document->key.guid);
+  tpd_csv_cell (line, document->key.guid);
   append_number (line, TRUE, document->key.bits);
-  append_cell (line, fingerprint);
-  append_cell (line, tpd_record_key_is_held (document, keyring) ? "yes" : "no");
-  append_cell (line, document->key.tenant);
-  append_cell (line, document->key.url);
+  tpd_csv_cell (line, fingerprint);
+  tpd_csv_cell (line, tpd_record_key_is_held (document, keyring) ? "yes" : "no");
+  tpd_csv_cell (line, document->key.tenant);
+  tpd_csv_cell (line, document->key.url);
 }
 
 static void
@@ -184,14 +159,14 @@ append_document (GString *line, const TpdIndexDocument *document)
   static const TpdIndexDocument none;
   const TpdIndexDocument *d = document != NULL ? document : &none;
 
-  append_cell (line, d->content_id);
-  append_cell (line, d->policy_id);
-  append_cell (line, d->template_name);
-  append_cell (line, d->rms_owner);
-  append_cell (line, d->author);
-  append_cell (line, d->issued);
-  append_cell (line, d->cipher);
-  append_cell (line, d->proof);
+  tpd_csv_cell (line, d->content_id);
+  tpd_csv_cell (line, d->policy_id);
+  tpd_csv_cell (line, d->template_name);
+  tpd_csv_cell (line, d->rms_owner);
+  tpd_csv_cell (line, d->author);
+  tpd_csv_cell (line, d->issued);
+  tpd_csv_cell (line, d->cipher);
+  tpd_csv_cell (line, d->proof);
 }
 
 static void
@@ -203,10 +178,10 @@ append_file (GString *line, const TpdIndexEntry *entry, const TpdKeyring *keyrin
   g_autofree char *plain_name = tpd_record_plain_name (row);
   gboolean looked = verdict != TPD_VERDICT_IO_ERROR;
 
-  append_cell (line, looked ? tpd_kind_word (row->kind) : NULL);
-  append_cell (line, tpd_verdict_word (verdict));
-  append_cell (line, message);
-  append_cell (line, looked ? plain_name : NULL);
+  tpd_csv_cell (line, looked ? tpd_kind_word (row->kind) : NULL);
+  tpd_csv_cell (line, tpd_verdict_word (verdict));
+  tpd_csv_cell (line, message);
+  tpd_csv_cell (line, looked ? plain_name : NULL);
   append_number (line, looked && (row->exact || verdict == TPD_VERDICT_NOT_PROTECTED),
                  row->exact ? row->plain_size : row->size);
   append_number (line, looked, row->size);
@@ -226,16 +201,16 @@ print_csv (gpointer data, const char *path, const TpdIndexEntry *entry)
   if (!is_listed (output->report, entry))
     return TRUE;
   line = g_string_new (NULL);
-  append_cell (line, path);
+  tpd_csv_cell (line, path);
   if (entry->row != NULL)
     append_file (line, entry, keyring);
   else
     {
-      append_cell (line, NULL);
-      append_cell (line, tpd_verdict_word (TPD_VERDICT_IO_ERROR));
-      append_cell (line, entry->dir_error);
+      tpd_csv_cell (line, NULL);
+      tpd_csv_cell (line, tpd_verdict_word (TPD_VERDICT_IO_ERROR));
+      tpd_csv_cell (line, entry->dir_error);
       for (guint i = 0; i < 3; i++)
-        append_cell (line, NULL);
+        tpd_csv_cell (line, NULL);
     }
   append_key (line, entry->document, keyring);
   append_document (line, entry->document);

@@ -117,7 +117,9 @@ static void
 look_into (TpdScanWorker *worker, TpdIndexRow *row, int fd, const TpdStamp *stamp, const TpdStamp *link)
 {
   TpdScanShared *shared = worker->shared;
-  const TpdFileFactsFlags flags = shared->options->deep ? TPD_FILE_FACTS_DEFAULT : TPD_FILE_FACTS_LAZY;
+  const TpdFileFactsFlags flags = shared->options->check  ? TPD_FILE_FACTS_CHECK
+                                  : shared->options->deep ? TPD_FILE_FACTS_DEFAULT
+                                                          : TPD_FILE_FACTS_LAZY;
   const TpdOpenOptions options = { 0 };
   g_autoptr (GError) error = NULL;
   g_autoptr (TpdSource) source = tpd_source_new_fd (fd, &error);
@@ -131,6 +133,13 @@ look_into (TpdScanWorker *worker, TpdIndexRow *row, int fd, const TpdStamp *stam
       return;
     }
   probe = tpd_probe (source, NULL);
+  if (probe->kind == TPD_KIND_PLAIN && probe->verdict == TPD_VERDICT_NOT_PROTECTED
+      && !tpd_opaque_look (source, probe, &row->opaque, &error))
+    {
+      tpd_probe_free (probe);
+      put_error (worker, row, error, link);
+      return;
+    }
   if (probe->kind == TPD_KIND_PLAIN && probe->verdict == TPD_VERDICT_NOT_PROTECTED && probe->warnings == NULL
       && !tpd_name_is_candidate (row->name, NULL))
     {
@@ -202,6 +211,8 @@ is_worth_opening (const TpdScanWorker *worker, const TpdIndexRow *row, const Tpd
 {
   const TpdScanShared *shared = worker->shared;
 
+  if (shared->options->check && row->opened && !row->checked && row->verdict == TPD_VERDICT_OK)
+    return tpd_record_key_is_held (document, shared->session->keyring);
   if (row->opened || row->verdict != TPD_VERDICT_NO_KEY || !tpd_record_key_is_held (document, shared->session->keyring))
     return FALSE;
   return shared->options->deep || row->size_class != TPD_SIZE_EXACT || document->double_key;

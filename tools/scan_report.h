@@ -15,9 +15,9 @@ typedef struct {
 /* Return FALSE to stop. `path` is the whole path. */
 typedef gboolean (*TpdScanEach) (gpointer data, const char *path, const TpdIndexEntry *entry);
 
-/* Calls `each` for what the scan was meant for and there is something to tell
- * of, or for every file if `all`; in order. */
-gboolean tpd_scan_report_each (const TpdScanReport *report, gboolean all, TpdScanEach each, gpointer data,
+/* Calls `each` for what the scan was meant for, as far as `which` says; in
+ * order. */
+gboolean tpd_scan_report_each (const TpdScanReport *report, TpdIndexWhich which, TpdScanEach each, gpointer data,
                                GError **error);
 /* Whether a license was issued at or after the cutoff. FALSE without one. */
 gboolean tpd_scan_report_is_late (const TpdScanReport *report, const TpdIndexEntry *entry);

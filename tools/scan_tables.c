@@ -172,13 +172,13 @@ tpd_scan_page_tables (TpdScanPage *page, GError **error)
 
       table.late = TRUE;
       begin_files (&table, "cutoff", title, tally->cutoff, "Key");
-      if (!tpd_scan_report_each (report, FALSE, write_file, &table, error))
+      if (!tpd_scan_report_each (report, TPD_INDEX_DOCUMENTS, write_file, &table, error))
         return FALSE;
       end_files (&table);
       table.late = FALSE;
     }
   begin_files (&table, "problems", "To look at", tally->problems, "Reason");
-  if (!tpd_scan_report_each (report, FALSE, write_file, &table, error))
+  if (!tpd_scan_report_each (report, TPD_INDEX_DOCUMENTS, write_file, &table, error))
     return FALSE;
   end_files (&table);
   return TRUE;

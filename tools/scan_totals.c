@@ -165,7 +165,7 @@ print_list (const TpdScanReport *report, gboolean late, TpdCount count, GError *
     printf ("\nIssued since %s: %s files, %s\n", report->options->cutoff, files, bytes);
   else
     printf ("\nProblems: %s files, %s\n", files, bytes);
-  if (!tpd_scan_report_each (report, FALSE, print_listed, &listing, error))
+  if (!tpd_scan_report_each (report, TPD_INDEX_DOCUMENTS, print_listed, &listing, error))
     return FALSE;
   if (listing.listed > TEXT_PROBLEMS)
     puts ("  ... all are listed by --html FILE, --csv and --json");

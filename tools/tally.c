@@ -31,26 +31,11 @@ key_free (gpointer data)
   g_free (entry);
 }
 
-static guint
-fingerprint_hash (gconstpointer data)
-{
-  guint hash;
-
-  memcpy (&hash, data, sizeof hash);
-  return hash;
-}
-
-static gboolean
-fingerprint_equal (gconstpointer a, gconstpointer b)
-{
-  return tpd_fingerprint_equal (a, b);
-}
-
 void
 tpd_tally_init (TpdTally *tally)
 {
   memset (tally, 0, sizeof *tally);
-  tally->keys = g_hash_table_new_full (fingerprint_hash, fingerprint_equal, NULL, key_free);
+  tally->keys = g_hash_table_new_full (tpd_fingerprint_hash, tpd_fingerprint_same, NULL, key_free);
   for (guint i = 0; i < TPD_TALLY_N_GROUPS; i++)
     tally->groups[i] = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, name_free);
 }

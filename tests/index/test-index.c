@@ -132,7 +132,7 @@ list_all (TpdIndexReader *reader, const TpdIndexVisited *visited, gboolean plain
   g_autoptr (GError) error = NULL;
   GString *text = g_string_new (NULL);
 
-  tpd_index_reader_each (reader, visited, plain, list_entry, text, &error);
+  tpd_index_reader_each (reader, visited, plain ? TPD_INDEX_ALL : TPD_INDEX_DOCUMENTS, list_entry, text, &error);
   g_assert_no_error (error);
   return g_string_free (text, FALSE);
 }
@@ -178,7 +178,7 @@ test_documents_come_back (Fixture *f, gconstpointer data)
 
   write_row (index, "", &row, &document);
   reader = read_index (index);
-  tpd_index_reader_each (reader, NULL, FALSE, check_document, &n, &error);
+  tpd_index_reader_each (reader, NULL, TPD_INDEX_DOCUMENTS, check_document, &n, &error);
   g_assert_no_error (error);
   g_assert_cmpuint (n, ==, 1);
   tpd_index_reader_document (reader, find_row (reader, "", "a")->document, &found, &error);

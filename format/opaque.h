@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Plain files that may hide protected ones, or that nobody can look into:
+ * mailboxes, archives, files with a password. A probe calls them plain; who
+ * wants to know what a share needs must know of them too.
+ */
+#pragma once
+
+#include "format/document.h"
+
+typedef enum {
+  TPD_OPAQUE_NONE,
+  TPD_OPAQUE_PST,
+  TPD_OPAQUE_OST,
+  TPD_OPAQUE_7Z,
+  TPD_OPAQUE_RAR,
+  TPD_OPAQUE_ZIP,    /* with a password, on at least one member */
+  TPD_OPAQUE_OFFICE, /* likewise */
+  TPD_OPAQUE_PDF,    /* encrypted with passwords, of which the one for reading may be empty */
+  /* Can be unpacked by anybody, but was not looked into: zip, gzip, bzip2, xz,
+   * zstd, cab, wim, virtual disks. */
+  TPD_OPAQUE_ARCHIVE,
+} TpdOpaque;
+
+#define TPD_N_OPAQUE (TPD_OPAQUE_ARCHIVE + 1)
+
+/* "none", "pst", "ost", "7z", "rar", "encrypted-zip", "password-office",
+ * "password-pdf", "archive". */
+const char *tpd_opaque_word (TpdOpaque opaque);
+
+/*
+ * What the plain file that `probe` was made of may hide. At most 64 reads and
+ * some MiB of a zip's directory; what it cannot follow is judged by its first
+ * bytes. FALSE with error only when the source cannot be read.
+ */
+gboolean tpd_opaque_look (TpdSource *source, const TpdProbe *probe, TpdOpaque *opaque, GError **error);
