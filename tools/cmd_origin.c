@@ -26,6 +26,7 @@ static const TpdCommandHelp help = {
 
 typedef struct {
   char *dir; /* --manifest */
+  char **asked;
   gboolean json;
 } Arguments;
 
@@ -180,6 +181,21 @@ is_digest (const char *text)
   return strlen (text) == 2 * TPD_SHA256_SIZE && strspn (text, "0123456789abcdefABCDEF") == 2 * TPD_SHA256_SIZE;
 }
 
+/* NULL: there is none. (transfer full) */
+static char *
+find_manifest (const Arguments *arguments, const char *asked)
+{
+  g_autofree char *start = is_digest (asked) ? g_strdup (".") : g_path_get_dirname (asked);
+  char *real, *dir;
+
+  if (arguments->dir != NULL)
+    return g_strdup (arguments->dir);
+  real = realpath (start, NULL);
+  dir = real != NULL ? find_state (real) : NULL;
+  free (real);
+  return dir;
+}
+
 static gboolean
 hash_file (const char *path, char **digest, GError **error)
 {
@@ -228,21 +244,11 @@ search_file (Search *search, const char *path, GError **error)
 static gboolean
 search_manifest (const Arguments *arguments, const char *asked, gboolean by_digest, GError **error)
 {
-  g_autofree char *dir = NULL;
+  g_autofree char *dir = find_manifest (arguments, asked);
   g_autoptr (TpdState) state = NULL;
   Search search = { .arguments = arguments, .asked = asked };
   gboolean good;
 
-  if (arguments->dir != NULL)
-    dir = g_strdup (arguments->dir);
-  else
-    {
-      g_autofree char *start = by_digest ? g_strdup (".") : g_path_get_dirname (asked);
-      char *real = realpath (start, NULL);
-
-      dir = real != NULL ? find_state (real) : NULL;
-      free (real);
-    }
   if (dir == NULL)
     {
       g_set_error_literal (error, TPD_ERROR, TPD_ERROR_USAGE,
@@ -318,6 +324,22 @@ trace (const Arguments *arguments, const char *asked, GError **error)
   return TRUE;
 }
 
+/* Each of the files has a manifest, or all have one. */
+static gboolean
+declare_manifests (TpdConfinement *reach, gpointer data, GError **error)
+{
+  const Arguments *arguments = data;
+
+  for (char **asked = arguments->asked; *asked != NULL; asked++)
+    {
+      g_autofree char *dir = find_manifest (arguments, *asked);
+
+      if (dir != NULL)
+        tpd_confinement_read (reach, dir);
+    }
+  return TRUE;
+}
+
 TpdExit
 tpd_cmd_origin (int argc, char **argv)
 {
@@ -335,6 +357,11 @@ tpd_cmd_origin (int argc, char **argv)
     return status;
   arguments.dir = dir;
   arguments.json = common.json;
+  arguments.asked = common.files;
+  common.reach = declare_manifests;
+  common.reach_data = &arguments;
+  if (!tpd_common_confine (&common, &status))
+    return status;
   status = TPD_EXIT_OK;
   for (char **asked = common.files; *asked != NULL; asked++)
     {

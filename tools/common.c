@@ -418,16 +418,25 @@ tpd_interrupted (void)
 /* --- Session ---------------------------------------------------------- */
 
 static gboolean
-confine (const TpdCommon *common, GError **error)
+declare (const TpdCommon *common, TpdConfinement *reach, GError **error)
 {
-  g_autoptr (TpdConfinement) reach = tpd_confinement_new (TPD_CONFINE_READS);
-
   tpd_spill_prepare ();
   for (char **file = common->files; file != NULL && *file != NULL; file++)
     tpd_confinement_read (reach, *file);
-  if (common->reach != NULL && !common->reach (reach, common->reach_data, error))
-    return FALSE;
-  return tpd_confine (reach, error);
+  return common->reach == NULL || common->reach (reach, common->reach_data, error);
+}
+
+gboolean
+tpd_common_confine (const TpdCommon *common, TpdExit *status)
+{
+  g_autoptr (TpdConfinement) reach = tpd_confinement_new (TPD_CONFINE_READS);
+  g_autoptr (GError) error = NULL;
+
+  if (declare (common, reach, &error) && tpd_confine (reach, &error))
+    return TRUE;
+  tpd_error ("%s", error->message);
+  *status = g_error_matches (error, TPD_ERROR, TPD_ERROR_USAGE) ? TPD_EXIT_USAGE : TPD_EXIT_FAILED;
+  return FALSE;
 }
 
 gboolean
@@ -453,11 +462,7 @@ tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAgentFlags f
     tpd_secret_init (SECRET_MEMORY);
   session->licenses = tpd_license_cache_new (LICENSE_CACHE_ENTRIES);
   session->unwrapper = tpd_unwrap_cache_new (agent, UNWRAP_CACHE_ENTRIES);
-  if (confine (common, &error))
-    return TRUE;
-  tpd_error ("%s", error->message);
-  *status = g_error_matches (error, TPD_ERROR, TPD_ERROR_USAGE) ? TPD_EXIT_USAGE : TPD_EXIT_FAILED;
-  return FALSE;
+  return tpd_common_confine (common, status);
 }
 
 void

@@ -41,7 +41,7 @@ typedef struct {
   gboolean verbose;
   gboolean help;
   gboolean no_default_keys; /* set by a command that needs no key unless one is named */
-  guint jobs; /* threads that work, at least 1 */
+  guint jobs;               /* threads that work, at least 1 */
   char *log_file;
   TpdOpenOptions open;
   char **files; /* raw bytes, NULL terminated, may be NULL */
@@ -88,6 +88,12 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TpdSession, tpd_session_clear)
  * `*status` is the exit status.
  */
 gboolean tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAgentFlags flags, TpdExit *status);
+
+/*
+ * Confines the process likewise, for a command that needs no keys. FALSE: told
+ * on stderr, `*status` is the exit status.
+ */
+gboolean tpd_common_confine (const TpdCommon *common, TpdExit *status);
 
 /*
  * From now on SIGINT, SIGTERM and SIGHUP do not end the process but are told
