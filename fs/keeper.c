@@ -226,10 +226,13 @@ tpd_keeper_take_log (TpdKeeper *keeper)
 static gboolean
 ask (TpdKeeper *keeper, const guint8 *message, gsize len)
 {
-  guint8 answer = NO;
+  guint8 answer = NO, late;
   gssize n = -1;
 
   g_mutex_lock (&keeper->lock);
+  /* To a question that was given up. */
+  while (recv (keeper->fd, &late, 1, MSG_DONTWAIT) > 0)
+    ;
   if (send (keeper->fd, message, len, MSG_NOSIGNAL) == (gssize) len)
     do
       n = recv (keeper->fd, &answer, 1, 0);
