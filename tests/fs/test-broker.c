@@ -91,7 +91,7 @@ send_raw (const Process *process, const void *data, gsize len, const int *fds, g
     }
   /* It may have ended before. */
   if (sendmsg (process->sock, &header, MSG_NOSIGNAL) < 0)
-    g_assert_cmpint (errno, ==, EPIPE);
+    g_assert_true (errno == EPIPE || errno == ECONNRESET);
 }
 
 /* FALSE: it has ended. */
@@ -525,7 +525,7 @@ test_confinement_holds (void)
             _exit (2);
           if (i < G_N_ELEMENTS (attacks))
             attacks[i]();
-          _exit (0);
+          syscall (SYS_exit_group, 0);
         }
       g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
       if (i < G_N_ELEMENTS (attacks))

@@ -137,6 +137,44 @@ test_number_used_again (void)
 
 /* The source swaps a/b to b/a between two looks; a stale entry must not make
  * a directory its own ancestor. */
+/* The same file, which has become something else. */
+static void
+test_detached (void)
+{
+  TpdInodes *inodes = new_table ();
+  TpdNode *root = tpd_inodes_get (inodes, TPD_NODE_ROOT);
+  TpdNode *old = intern (inodes, root, "a", 7, S_IFREG), *new, *found;
+
+  tpd_inodes_remember (old);
+  tpd_inodes_detach (inodes, old);
+  tpd_inodes_detach (inodes, old);
+  new = intern (inodes, root, "a", 7, S_IFREG);
+  g_assert_true (new != old);
+  g_assert_cmpuint (new->id, !=, old->id);
+  found = tpd_inodes_get (inodes, old->id);
+  g_assert_true (found == old);
+  tpd_node_unref (inodes, found);
+  /* The new one is what its hard links find. */
+  found = intern (inodes, root, "b", 7, S_IFREG);
+  g_assert_true (found == new);
+  tpd_node_unref (inodes, found);
+  /* They go one without the other, in either order. */
+  tpd_inodes_forget (inodes, old->id, 1);
+  tpd_node_unref (inodes, old);
+  found = intern (inodes, root, "a", 7, S_IFREG);
+  g_assert_true (found == new);
+  tpd_node_unref (inodes, found);
+  tpd_node_unref (inodes, new);
+  g_assert_cmpuint (tpd_inodes_count (inodes), ==, 1);
+  /* The root has no other. */
+  tpd_inodes_detach (inodes, root);
+  found = intern (inodes, root, ".", 1, S_IFDIR);
+  g_assert_true (found == root);
+  tpd_node_unref (inodes, found);
+  tpd_node_unref (inodes, root);
+  tpd_inodes_free (inodes);
+}
+
 static void
 test_no_circles (void)
 {
@@ -303,6 +341,7 @@ main (int argc, char **argv)
   g_test_add_func ("/inode/ids-are-not-reused", test_ids_are_not_reused);
   g_test_add_func ("/inode/hard-links-are-one-node", test_hard_links);
   g_test_add_func ("/inode/number-used-again-for-another-type", test_number_used_again);
+  g_test_add_func ("/inode/detached-file-gets-another-node", test_detached);
   g_test_add_func ("/inode/renames-close-no-circle", test_no_circles);
   g_test_add_func ("/inode/deep-chain-is-freed", test_deep_chain);
   g_test_add_func ("/inode/publishing-new-content-drops-the-cache-mark", test_publish);
