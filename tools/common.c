@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -14,8 +15,10 @@
 #include "crypto/secret.h"
 #include "tools/spill.h"
 
-/* For the content keys in the cache; less than what anybody may lock. */
+/* For the content keys in the cache, and for what each thread has at hand; the
+ * least is less than what anybody may lock. */
 #define SECRET_MEMORY (32 * 1024)
+#define SECRET_MEMORY_OF_JOB (32 * 1024)
 #define UNWRAP_CACHE_ENTRIES 256
 #define LICENSE_CACHE_ENTRIES 256
 #define MAX_JOBS 256
@@ -439,6 +442,20 @@ tpd_common_confine (const TpdCommon *common, TpdExit *status)
   return FALSE;
 }
 
+static gsize
+secret_memory (guint jobs)
+{
+  gsize size = SECRET_MEMORY;
+  struct rlimit limit;
+
+  if (getrlimit (RLIMIT_MEMLOCK, &limit) != 0)
+    return size;
+  /* It must be a power of two. */
+  while (size < SECRET_MEMORY + jobs * SECRET_MEMORY_OF_JOB && size * 2 <= limit.rlim_cur / 2)
+    size *= 2;
+  return size;
+}
+
 gboolean
 tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAgentFlags flags, TpdExit *status)
 {
@@ -459,7 +476,7 @@ tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAgentFlags f
     }
   /* After the fork: the agent sets up its own, and no keys need none. */
   if (config->specs->len > 0)
-    tpd_secret_init (SECRET_MEMORY);
+    tpd_secret_init (secret_memory (common->jobs));
   session->licenses = tpd_license_cache_new (LICENSE_CACHE_ENTRIES);
   session->unwrapper = tpd_unwrap_cache_new (agent, UNWRAP_CACHE_ENTRIES);
   return tpd_common_confine (common, status);

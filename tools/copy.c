@@ -5,7 +5,7 @@
  * a directory with many files is worked on by all of them.
  *
  * The lock guards the queue of tasks, the finished items and the counts;
- * whoever waits for room in one of the queues is woken by `changed`.
+ * each kind of waiting has a condition of its own.
  */
 #include "tools/copy.h"
 
@@ -85,7 +85,8 @@ tpd_copy_stop (TpdCopy *copy, GError *error)
   if (copy->error == NULL)
     copy->error = g_steal_pointer (&error);
   g_atomic_int_set (&copy->stop, 1);
-  g_cond_broadcast (&copy->changed);
+  g_cond_broadcast (&copy->work);
+  g_cond_broadcast (&copy->room);
   g_mutex_unlock (&copy->lock);
   g_clear_error (&error);
 }
@@ -103,9 +104,9 @@ push_task (TpdCopy *copy, TpdCopyTask *task)
 {
   g_mutex_lock (&copy->lock);
   while (copy->tasks.length >= MAX_TASKS && !tpd_copy_is_stopped (copy))
-    g_cond_wait (&copy->changed, &copy->lock);
+    g_cond_wait (&copy->room, &copy->lock);
   g_queue_push_tail (&copy->tasks, task);
-  g_cond_broadcast (&copy->changed);
+  g_cond_signal (&copy->work);
   g_mutex_unlock (&copy->lock);
 }
 
@@ -246,8 +247,10 @@ take_task (TpdCopy *copy)
 
   g_mutex_lock (&copy->lock);
   while (!tpd_copy_is_stopped (copy) && (task = g_queue_pop_head (&copy->tasks)) == NULL && !copy->walked)
-    g_cond_wait (&copy->changed, &copy->lock);
-  g_cond_broadcast (&copy->changed);
+    g_cond_wait (&copy->work, &copy->lock);
+  /* Not for each: the walk is quick to fill what it finds empty. */
+  if (copy->tasks.length == MAX_TASKS / 2 || copy->tasks.length == 0)
+    g_cond_broadcast (&copy->room);
   g_mutex_unlock (&copy->lock);
   return task;
 }
@@ -287,7 +290,7 @@ wait_for_tasks (TpdCopy *copy)
   g_mutex_lock (&copy->lock);
   done = copy->tasks.length == 0 || tpd_copy_is_stopped (copy);
   if (!done)
-    g_cond_wait_until (&copy->changed, &copy->lock, g_get_monotonic_time () + WAIT_US);
+    g_cond_wait_until (&copy->room, &copy->lock, g_get_monotonic_time () + WAIT_US);
   g_mutex_unlock (&copy->lock);
   return done;
 }
@@ -308,7 +311,7 @@ end_walk (TpdCopy *copy)
     }
   g_mutex_lock (&copy->lock);
   copy->walked = TRUE;
-  g_cond_broadcast (&copy->changed);
+  g_cond_broadcast (&copy->work);
   g_mutex_unlock (&copy->lock);
 }
 
@@ -328,7 +331,7 @@ end_commit (TpdCopy *copy, GThread *thread)
     return;
   g_mutex_lock (&copy->lock);
   copy->workers_done = TRUE;
-  g_cond_broadcast (&copy->changed);
+  g_cond_broadcast (&copy->batch);
   g_mutex_unlock (&copy->lock);
   g_thread_join (thread);
 }

@@ -21,7 +21,6 @@
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -32,7 +31,6 @@
 #define RENAME_EXCHANGE (1 << 1)
 #endif
 
-#define BATCH_FILES 1024
 #define BATCH_BYTES (G_GUINT64_CONSTANT (512) * 1024 * 1024)
 #define BATCH_US (2 * G_USEC_PER_SEC)
 #define MAX_DEVICES 16
@@ -56,30 +54,18 @@ tpd_copy_temp_name (TpdCopy *copy)
                           (guint) g_atomic_int_add (&copy->temps, 1));
 }
 
-/* Descriptors of directories are what an item costs. */
-static guint
-batch_files (void)
-{
-  struct rlimit limit;
-
-  if (getrlimit (RLIMIT_NOFILE, &limit) != 0)
-    return 16;
-  return (guint) CLAMP (limit.rlim_cur / 12, 8, BATCH_FILES);
-}
-
 void
 tpd_copy_submit (TpdCopy *copy, TpdCopyItem *item)
 {
-  const guint limit = 2 * batch_files ();
-
   g_mutex_lock (&copy->lock);
-  while (copy->items->len >= limit || copy->item_bytes >= 2 * BATCH_BYTES)
-    g_cond_wait (&copy->changed, &copy->lock);
+  while (copy->items->len >= 2 * copy->batch_files || copy->item_bytes >= 2 * BATCH_BYTES)
+    g_cond_wait (&copy->space, &copy->lock);
   if (copy->items->len == 0)
     copy->oldest = g_get_monotonic_time ();
   copy->item_bytes += item->mark.copy_size;
   g_ptr_array_add (copy->items, item);
-  g_cond_broadcast (&copy->changed);
+  if (copy->items->len == 1 || copy->items->len == copy->batch_files || copy->item_bytes >= BATCH_BYTES)
+    g_cond_signal (&copy->batch);
   g_mutex_unlock (&copy->lock);
 }
 
@@ -537,21 +523,19 @@ commit (TpdCopy *copy, GPtrArray *items, guint8 *block)
 static gboolean
 wait_for_batch (TpdCopy *copy)
 {
-  const guint files = batch_files ();
-
   for (;;)
     {
       gint64 until = copy->oldest + BATCH_US;
 
       if (copy->workers_done)
         return copy->items->len > 0;
-      if (copy->items->len >= files || copy->item_bytes >= BATCH_BYTES
+      if (copy->items->len >= copy->batch_files || copy->item_bytes >= BATCH_BYTES
           || (copy->items->len > 0 && g_get_monotonic_time () >= until))
         return TRUE;
       if (copy->items->len > 0)
-        g_cond_wait_until (&copy->changed, &copy->lock, until);
+        g_cond_wait_until (&copy->batch, &copy->lock, until);
       else
-        g_cond_wait (&copy->changed, &copy->lock);
+        g_cond_wait (&copy->batch, &copy->lock);
     }
 }
 
@@ -568,7 +552,7 @@ tpd_copy_commit_thread (gpointer data)
 
       copy->items = g_ptr_array_new_with_free_func ((GDestroyNotify) tpd_copy_item_free);
       copy->item_bytes = 0;
-      g_cond_broadcast (&copy->changed);
+      g_cond_broadcast (&copy->space);
       g_mutex_unlock (&copy->lock);
       commit (copy, items, block);
       g_mutex_lock (&copy->lock);

@@ -11,6 +11,8 @@
 #include "tools/copy_private.h"
 
 #define MAX_FILES 65536
+#define MIN_BATCH 8
+#define MAX_BATCH 1024
 #define MAX_HOLD_BYTES (256 * 1024 * 1024)
 
 static gboolean
@@ -116,16 +118,24 @@ open_originals (TpdCopy *copy, GError **error)
   return copy->state_fd >= 0;
 }
 
-/* Every directory at work takes two descriptors. */
-static void
+/* Every directory at work takes two descriptors, and each item may have one of
+ * its own. Returns how many items there may be in a batch. */
+static guint
 raise_limit (void)
 {
   struct rlimit limit;
 
-  if (getrlimit (RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= MAX_FILES)
-    return;
-  limit.rlim_cur = MIN (limit.rlim_max, MAX_FILES);
-  (void) setrlimit (RLIMIT_NOFILE, &limit);
+  if (getrlimit (RLIMIT_NOFILE, &limit) != 0)
+    return MIN_BATCH;
+  if (limit.rlim_cur < MAX_FILES)
+    {
+      rlim_t before = limit.rlim_cur;
+
+      limit.rlim_cur = MIN (limit.rlim_max, MAX_FILES);
+      if (setrlimit (RLIMIT_NOFILE, &limit) != 0)
+        limit.rlim_cur = before;
+    }
+  return (guint) CLAMP (limit.rlim_cur / 12, MIN_BATCH, MAX_BATCH);
 }
 
 static void
@@ -151,7 +161,10 @@ tpd_copy_open (const TpdCopyOptions *options, TpdConfinement *reach, GError **er
   copy->source_fd = copy->target_fd = copy->originals_fd = copy->state_fd = copy->missing_fd = -1;
   g_mutex_init (&copy->lock);
   g_mutex_init (&copy->out_lock);
-  g_cond_init (&copy->changed);
+  g_cond_init (&copy->work);
+  g_cond_init (&copy->room);
+  g_cond_init (&copy->space);
+  g_cond_init (&copy->batch);
   g_queue_init (&copy->tasks);
   copy->source_path = real_path (options->source, error);
   if (copy->source_path == NULL)
@@ -162,7 +175,7 @@ tpd_copy_open (const TpdCopyOptions *options, TpdConfinement *reach, GError **er
   copy->source_dev = st.st_dev;
   if (!(copy->in_place ? open_originals (copy, error) : open_target (copy, error)))
     return NULL;
-  raise_limit ();
+  copy->batch_files = raise_limit ();
   declare (copy, reach);
   return g_steal_pointer (&copy);
 }
@@ -194,7 +207,10 @@ tpd_copy_free (TpdCopy *copy)
   g_free (copy->target_path);
   g_mutex_clear (&copy->lock);
   g_mutex_clear (&copy->out_lock);
-  g_cond_clear (&copy->changed);
+  g_cond_clear (&copy->work);
+  g_cond_clear (&copy->room);
+  g_cond_clear (&copy->space);
+  g_cond_clear (&copy->batch);
   g_free (copy);
 }
 

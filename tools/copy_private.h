@@ -76,8 +76,12 @@ struct _TpdCopy {
   gint64 started; /* Unix seconds */
 
   GMutex lock;
-  GCond changed;
-  GQueue tasks; /* of TpdCopyTask, under lock, as all below */
+  GCond work;        /* workers: there is a task, or there will be none */
+  GCond room;        /* the walk: there is room for tasks */
+  GCond space;       /* workers: there is room for items */
+  GCond batch;       /* the commit thread: there may be a batch */
+  guint batch_files; /* items in a batch at most */
+  GQueue tasks;      /* of TpdCopyTask, under lock, as all below */
   gboolean walked;
   GPtrArray *items; /* of TpdCopyItem: to be committed */
   guint64 item_bytes;
