@@ -130,9 +130,18 @@ fd_free (TpdSource *source)
 static const TpdSourceClass fd_class = { fd_pread, fd_stamp, fd_free };
 
 TpdSource *
+tpd_source_new_file (int fd, const struct stat *st)
+{
+  FdSource *self = g_new (FdSource, 1);
+
+  source_init (&self->base, &fd_class, (guint64) st->st_size);
+  self->fd = fd;
+  return &self->base;
+}
+
+TpdSource *
 tpd_source_new_fd (int fd, GError **error)
 {
-  FdSource *self;
   struct stat st;
 
   if (fstat (fd, &st) != 0)
@@ -147,10 +156,7 @@ tpd_source_new_fd (int fd, GError **error)
       close (fd);
       return NULL;
     }
-  self = g_new (FdSource, 1);
-  source_init (&self->base, &fd_class, (guint64) st.st_size);
-  self->fd = fd;
-  return &self->base;
+  return tpd_source_new_file (fd, &st);
 }
 
 /* --- Memory ----------------------------------------------------------- */

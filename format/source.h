@@ -40,6 +40,8 @@ struct _TpdSource {
 
 /* From a regular file; takes ownership of `fd`. NULL with error (fstat). */
 TpdSource *tpd_source_new_fd (int fd, GError **error);
+/* The same with the fstat already at hand, of a regular file. */
+TpdSource *tpd_source_new_file (int fd, const struct stat *st);
 TpdSource *tpd_source_new_bytes (GBytes *bytes);
 /* `len` bytes at `off` of `parent` (takes a reference); range must be inside. */
 TpdSource *tpd_source_new_range (TpdSource *parent, guint64 off, guint64 len);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "fs/listers.h"
 #include "fs/look.h"
 #include "fs/open_file.h"
 
@@ -131,6 +132,8 @@ tpd_fs_new (const TpdFsOptions *options, int root_fd, char *source, char *mountp
   fs->inodes = tpd_inodes_new (&stamp);
   fs->dirs = tpd_dirs_new (fs->inodes, root_fd, max_directory_fds ());
   fs->devices = tpd_devices_new (root_fd);
+  fs->walkers = tpd_walkers_new ();
+  fs->listers = tpd_listers_new (options->threads);
   fs->report = tpd_report_new ();
   fs->xattrs = tpd_doc_xattrs_new ();
   if (options->names == TPD_NAMES_PLAIN)
@@ -151,7 +154,10 @@ tpd_fs_start (TpdFs *fs)
 void
 tpd_fs_free (TpdFs *fs)
 {
+  if (fs->listers != NULL)
+    g_thread_pool_free (fs->listers, FALSE, TRUE);
   g_clear_pointer (&fs->decoder, tpd_decoder_free);
+  g_clear_pointer (&fs->walkers, tpd_walkers_free);
   g_clear_pointer (&fs->views, tpd_views_free);
   g_clear_pointer (&fs->xattrs, tpd_doc_xattrs_free);
   g_clear_pointer (&fs->report, tpd_report_free);

@@ -22,6 +22,7 @@
 #include "fs/passthrough.h"
 #include "fs/report.h"
 #include "fs/view.h"
+#include "fs/walkers.h"
 
 typedef enum {
   TPD_COUNT_LOOKUPS,
@@ -59,6 +60,8 @@ typedef struct _TpdFs {
   TpdDirs *dirs;
   TpdViews *views; /* NULL with names=source */
   TpdDevices *devices;
+  TpdWalkers *walkers;
+  GThreadPool *listers; /* help to fill large READDIRPLUS replies */
   TpdReport *report;
   TpdNotifier *notifier; /* NULL until the session exists */
   TpdDocXattrs *xattrs;

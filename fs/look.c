@@ -349,13 +349,7 @@ open_source (TpdFs *fs, int dirfd, const char *name, struct stat *st, TpdFacts *
     }
   *st = opened;
   facts->size = (guint64) st->st_size;
-  *source = tpd_source_new_fd (fd, NULL);
-  if (*source == NULL)
-    {
-      facts->verdict = TPD_VERDICT_IO_ERROR;
-      facts->io_errno = EIO;
-      facts->known = FALSE;
-    }
+  *source = tpd_source_new_file (fd, st);
   return 0;
 }
 

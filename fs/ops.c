@@ -38,7 +38,13 @@ op_init (void *userdata, struct fuse_conn_info *conn)
   want (conn, FUSE_CAP_ASYNC_READ);
   want (conn, FUSE_CAP_AUTO_INVAL_DATA);
   want (conn, FUSE_CAP_READDIRPLUS);
-  want (conn, FUSE_CAP_READDIRPLUS_AUTO);
+  /* Always READDIRPLUS: we know better than the kernel's guess when it is
+   * worth the while (fs/walkers.h). */
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+  fuse_unset_feature_flag (conn, FUSE_CAP_READDIRPLUS_AUTO);
+#else
+  conn->want &= ~(unsigned) FUSE_CAP_READDIRPLUS_AUTO;
+#endif
   want (conn, FUSE_CAP_PARALLEL_DIROPS);
   want (conn, FUSE_CAP_CACHE_SYMLINKS);
   want (conn, FUSE_CAP_ASYNC_DIO);
@@ -107,6 +113,8 @@ op_lookup (fuse_req_t req, fuse_ino_t parent_ino, const char *name)
       errnum = parent != NULL ? lookup (fs, parent, name, &entry) : ESTALE;
       tpd_node_unref (fs->inodes, parent);
     }
+  if (errnum == 0 && S_ISREG (entry.attr.st_mode))
+    tpd_walkers_note_lookup (fs->walkers, fuse_req_ctx (req)->pid, parent_ino);
   if (errnum == ENOENT)
     {
       /* Node id 0: the kernel may remember that there is no such name. */

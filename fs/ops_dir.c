@@ -9,11 +9,12 @@
  * of threads. Reading from the start again takes a new listing, as POSIX has
  * it.
  *
- * READDIRPLUS sends attributes along where they are known, or can be found
- * out within a few milliseconds for the whole reply; the rest goes out with
- * node id 0, which tells the kernel to ask when it needs them; what takes
- * decoding always does. A size that is
- * not certain is never sent, because the kernel would cut the file there.
+ * READDIRPLUS sends attributes along for callers who will ask for them
+ * (fs/walkers.h), where they are known or can be found out within a few
+ * milliseconds for the whole reply, in parallel (fs/listers.h); the rest goes
+ * out with node id 0, which tells the kernel to ask when it needs them; what
+ * takes decoding always does. A size that is not certain is never sent, because
+ * the kernel would cut the file there.
  */
 #include "fs/ops.h"
 
@@ -24,6 +25,7 @@
 #include <unistd.h>
 
 #include "fs/attr.h"
+#include "fs/listers.h"
 #include "fs/status.h"
 
 #define PROBE_TIME_US 20000
@@ -212,64 +214,114 @@ add (Reply *reply, const char *name, const struct fuse_entry_param *entry, off_t
   return TRUE;
 }
 
-static gboolean
-fits (const Reply *reply, const char *name)
+static gsize
+length_of (const Reply *reply, const char *name)
 {
-  gsize len = reply->plus ? fuse_add_direntry_plus (reply->req, NULL, 0, name, NULL, 0)
-                          : fuse_add_direntry (reply->req, NULL, 0, name, NULL, 0);
-
-  return len <= reply->size - reply->used;
+  return reply->plus ? fuse_add_direntry_plus (reply->req, NULL, 0, name, NULL, 0)
+                     : fuse_add_direntry (reply->req, NULL, 0, name, NULL, 0);
 }
 
-/* Fills `param` as far as attributes are to be had in time. FALSE: the entry
- * has gone. */
-static gboolean
-fill_plus (TpdFs *fs, OpenDir *dir, Reply *reply, const char *source, struct fuse_entry_param *param)
+/* One entry of the reply to be. */
+typedef struct {
+  const char *name, *source;
+  off_t next;
+  gboolean sized; /* attributes are wanted */
+  gboolean gone;  /* from the source, meanwhile */
+  struct fuse_entry_param param;
+} Item;
+
+typedef struct {
+  TpdFs *fs;
+  OpenDir *dir;
+  gint64 deadline;
+  Item *items;
+} Filling;
+
+/* Fills in attributes as far as they are to be had in time; TpdListersWork. */
+static void
+fill_plus (gpointer data, guint number)
 {
+  Filling *filling = data;
+  Item *item = &filling->items[number];
+  OpenDir *dir = filling->dir;
   struct fuse_entry_param full;
   struct stat st;
+  gboolean late;
   int errnum;
 
-  if (fstatat (dir->fd, source, &st, AT_SYMLINK_NOFOLLOW) != 0)
-    return errno != ENOENT;
-  errnum =
-      tpd_attr_entry_sized (fs, dir->node, dir->fd, source, &st, g_get_monotonic_time () >= reply->deadline, &full);
-  if (errnum == 0)
+  if (!item->sized)
+    return;
+  if (fstatat (dir->fd, item->source, &st, AT_SYMLINK_NOFOLLOW) != 0)
     {
-      guint64 id = full.ino;
-
-      *param = full;
-      g_array_append_val (reply->counted, id);
+      item->gone = errno == ENOENT;
+      return;
     }
-  return errnum != ENOENT;
+  late = g_get_monotonic_time () >= filling->deadline;
+  errnum = tpd_attr_entry_sized (filling->fs, dir->node, dir->fd, item->source, &st, late, &full);
+  item->gone = errnum == ENOENT;
+  if (errnum == 0)
+    item->param = full;
+}
+
+/* What of `contents` fits from `off` on. (element-type Item) */
+static GArray *
+choose (TpdFs *fs, OpenDir *dir, const Contents *contents, const Reply *reply, off_t off)
+{
+  GArray *items = g_array_new (FALSE, FALSE, sizeof (Item));
+  gboolean all =
+      reply->plus && tpd_walkers_want_attributes (fs->walkers, fuse_req_ctx (reply->req)->pid, dir->node->id);
+  guint n = tpd_listing_length (contents->listing);
+  gsize used = 0;
+
+  for (guint64 i = (guint64) off; i < n; i++)
+    {
+      TpdListingEntry entry;
+      Item item = { 0 };
+
+      tpd_listing_get (contents->listing, (guint) i, &entry);
+      item.name = shown_name (fs, dir, contents, &entry);
+      if (item.name == NULL)
+        continue;
+      used += length_of (reply, item.name);
+      if (used > reply->size)
+        break;
+      item.source = entry.name;
+      item.next = (off_t) i + 1;
+      item.param.attr.st_ino = tpd_device_ino (&dir->device, entry.ino);
+      item.param.attr.st_mode = (mode_t) DTTOIF (entry.type);
+      /* Directories are about to be entered, and cost no look. */
+      item.sized = reply->plus && !is_dots (item.name) && (all || entry.type == DT_DIR);
+      g_array_append_val (items, item);
+    }
+  return items;
 }
 
 static int
 fill_reply (TpdFs *fs, OpenDir *dir, Reply *reply, off_t off)
 {
   g_autoptr (Contents) contents = NULL;
+  g_autoptr (GArray) items = NULL;
+  Filling filling = { fs, dir, reply->deadline, NULL };
   int errnum = contents_get (fs, dir, off == 0, &contents);
-  guint n = errnum == 0 ? tpd_listing_length (contents->listing) : 0;
 
-  for (guint64 i = (guint64) off; i < n; i++)
+  if (errnum != 0)
+    return errnum;
+  items = choose (fs, dir, contents, reply, off);
+  filling.items = (Item *) (void *) items->data;
+  if (reply->plus)
+    tpd_listers_run (fs->listers, fill_plus, &filling, items->len);
+  for (guint i = 0; i < items->len; i++)
     {
-      struct fuse_entry_param param = { 0 };
-      TpdListingEntry entry;
-      const char *name;
+      Item *item = &filling.items[i];
+      guint64 id = item->param.ino;
 
-      tpd_listing_get (contents->listing, (guint) i, &entry);
-      name = shown_name (fs, dir, contents, &entry);
-      if (name == NULL)
+      if (item->gone)
         continue;
-      if (!fits (reply, name))
-        break;
-      param.attr.st_ino = tpd_device_ino (&dir->device, entry.ino);
-      param.attr.st_mode = (mode_t) DTTOIF (entry.type);
-      if (reply->plus && !is_dots (name) && !fill_plus (fs, dir, reply, entry.name, &param))
-        continue;
-      add (reply, name, &param, (off_t) i + 1);
+      add (reply, item->name, &item->param, item->next);
+      if (id != 0)
+        g_array_append_val (reply->counted, id);
     }
-  return errnum;
+  return 0;
 }
 
 static void
