@@ -98,6 +98,12 @@ def read_ahead(path, kilobytes):
         pass
 
 
+def serve(*words):
+    """In a session of its own, as a daemon is: where the kernel groups tasks
+    by session, sharing that of the reader would favour it."""
+    return subprocess.Popen(words, start_new_session=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 class Fuse(System):
     def tune(self, path):
         pass
@@ -111,7 +117,7 @@ class Bindfs(Fuse):
             self.missing = "bindfs is not installed"
 
     def start(self, source, path):
-        return subprocess.Popen(["bindfs", "-f", "-r", source, path])
+        return serve("bindfs", "-f", "-r", source, path)
 
 
 class Gocryptfs(Fuse):
@@ -124,7 +130,7 @@ class Gocryptfs(Fuse):
 
     def start(self, source, path):
         secret = os.path.join(self.corpora.folder, "gocryptfs.pass")
-        return subprocess.Popen(["gocryptfs", "-q", "-fg", "-ro", "-passfile", secret, source, path])
+        return serve("gocryptfs", "-q", "-fg", "-ro", "-passfile", secret, source, path)
 
 
 class Copyfs(Fuse):
@@ -134,7 +140,7 @@ class Copyfs(Fuse):
         self.program = os.path.join(build, "bench", "copyfs")
 
     def start(self, source, path):
-        return subprocess.Popen([self.program, source, path])
+        return serve(self.program, source, path)
 
     def tune(self, path):
         read_ahead(path, READ_AHEAD_KB)

@@ -122,6 +122,7 @@ tpd_fs_new (const TpdFsOptions *options, int root_fd, char *source, char *mountp
   fs->started = g_get_real_time () / G_USEC_PER_SEC;
   fs->timeout = timeout_of (options->cache);
   fs->ready_fd = -1;
+  fs->read_ahead_fd = -1;
   if (fstat (root_fd, &st) != 0)
     {
       tpd_error_set_errno (error, errno, "cannot read %s", source);

@@ -53,8 +53,9 @@ typedef struct _TpdFs {
   gboolean enforce_acls;
 
   struct fuse_session *session;
-  gboolean ready; /* the mount has answered; set once by INIT */
-  int ready_fd;   /* the launcher waits on it; -1 once told, or in the foreground */
+  gboolean ready;    /* the mount has answered; set once by INIT */
+  int read_ahead_fd; /* atomic: fs/readahead.h */
+  int ready_fd;      /* the launcher waits on it; -1 once told, or in the foreground */
 
   TpdInodes *inodes;
   TpdDirs *dirs;
@@ -73,6 +74,7 @@ typedef struct _TpdFs {
   TpdUnwrapper *unwrapper; /* remembers what it unwrapped */
   int agent_pid;
 
+  guint64 peak_inodes;          /* atomic: since memory was last given back */
   guint64 counts[TPD_N_COUNTS]; /* atomic; tpd_fs_count() */
 } TpdFs;
 

@@ -107,7 +107,7 @@ key_is_held (TpdFs *fs, TpdSource *source, const TpdProbe *probe, GError **error
 
   if (bytes == NULL)
     return FALSE;
-  license = tpd_license_parse (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), error);
+  license = tpd_license_parse_brief (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), error);
   return license != NULL && tpd_license_match_key (license, fs->keyring, error) != NULL;
 }
 

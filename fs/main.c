@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,9 +29,11 @@
 #include "fs/fs.h"
 #include "fs/options.h"
 #include "fs/places.h"
+#include "fs/readahead.h"
 
 enum { EXIT_FINE = 0, EXIT_MOUNT = 1, EXIT_USAGE = 2, EXIT_KEY = 3 };
 
+#define MALLOC_ARENAS 4
 #define SECRET_MEMORY (1024 * 1024)
 /* Content keys remembered: about a hundred bytes each. */
 #define MAX_REMEMBERED_KEYS 65536
@@ -164,6 +167,7 @@ settle (TpdFs *fs, GError **error)
   const char *log_name = fs->options->foreground ? NULL : "tpdfs";
 
   tpd_passthrough_connect (fs->passthrough, fuse_session_fd (fs->session));
+  fs->read_ahead_fd = tpd_read_ahead_open (fs->mountpoint);
   fs->keeper = tpd_keeper_start (fs->mountpoint, log_name, error);
   if (fs->keeper == NULL)
     return FALSE;
@@ -301,6 +305,9 @@ main (int argc, char **argv)
     }
   if (options->verbose || options->debug)
     tpd_log_init ("tpdfs", TPD_LOG_DEBUG);
+  /* Threads come and go with the load; an arena for each would keep what a
+   * long walk took. */
+  mallopt (M_ARENA_MAX, MALLOC_ARENAS);
   tpd_process_harden ();
   raise_file_limit ();
   fuse_set_log_func (fuse_log_line);

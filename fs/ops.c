@@ -7,6 +7,7 @@
 #include "fs/ops.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +15,9 @@
 #include "fs/attr.h"
 #include "fs/call.h"
 #include "fs/status.h"
+
+/* So many fewer than there were are worth the while. */
+#define TRIM_INODES 10000
 
 /* The same for libfuse 3.14, which has no fuse_set_feature_flag(). Asking for
  * what the kernel does not offer would make it refuse the mount. */
@@ -145,11 +149,27 @@ op_forget (fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
   fuse_reply_none (req);
 }
 
+/* The kernel forgets by the hundred thousand, when memory is short; malloc()
+ * keeps what lies between its own blocks unless it is told. */
+static void
+give_back_memory (TpdFs *fs)
+{
+  guint64 now = tpd_inodes_count (fs->inodes), peak = __atomic_load_n (&fs->peak_inodes, __ATOMIC_RELAXED);
+
+  if (now > peak)
+    __atomic_store_n (&fs->peak_inodes, now, __ATOMIC_RELAXED);
+  else if (peak - now > TRIM_INODES && now < peak / 2
+           && __atomic_compare_exchange_n (&fs->peak_inodes, &peak, now, FALSE, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+    malloc_trim (0);
+}
+
 static void
 op_forget_multi (fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
+  give_back_memory (tpd_fs_of (req));
   for (size_t i = 0; i < count; i++)
     forget (tpd_fs_of (req), forgets[i].ino, forgets[i].nlookup);
+  give_back_memory (tpd_fs_of (req));
   fuse_reply_none (req);
 }
 

@@ -13,6 +13,7 @@
 #include "crypto/secret.h"
 #include "fs/call.h"
 #include "fs/open_file.h"
+#include "fs/readahead.h"
 #include "fs/status.h"
 
 /* More than any kernel asks for at once; a larger request gets a short read. */
@@ -108,6 +109,7 @@ tpd_op_open (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
       return;
     }
   fi->noflush = 1;
+  tpd_read_ahead_set (&fs->read_ahead_fd);
   if (tpd_status_is (ino))
     {
       GBytes *content = tpd_status_content (fs, ino);

@@ -111,8 +111,8 @@ read_documents_behind (TpdLicense *license, const char *text, GArray *slices, gu
     g_ptr_array_add (warnings, g_strdup ("The certificates behind the license do not lead to the server it names."));
 }
 
-TpdLicense *
-tpd_license_parse (const guint8 *data, gsize len, GError **error)
+static TpdLicense *
+parse (const guint8 *data, gsize len, gboolean brief, GError **error)
 {
   g_autoptr (TpdLicense) license = g_new0 (TpdLicense, 1);
   g_autoptr (TpdLicenseText) text = tpd_license_text_decode (data, len, error);
@@ -156,19 +156,36 @@ tpd_license_parse (const guint8 *data, gsize len, GError **error)
 
   license->encoding = text->encoding;
   license->n_documents = slices->len;
-  tpd_sha256 (text->text + slice->start, slice->len, license->sha256);
+  if (!brief)
+    tpd_sha256 (text->text + slice->start, slice->len, license->sha256);
   if (!tpd_parse_body (license, body, text->text, slice, warnings, error))
     return NULL;
-  license->signature =
-      tpd_signature_check (text->text, slice, doc, license->has_issuer_key ? &license->issuer_key : NULL);
-  warn_about_signature (license->signature, warnings);
-  read_documents_behind (license, text->text, slices, i - 1, types, warnings);
+  license->signature = TPD_SIGNATURE_UNKNOWN;
+  if (!brief)
+    {
+      license->signature =
+          tpd_signature_check (text->text, slice, doc, license->has_issuer_key ? &license->issuer_key : NULL);
+      warn_about_signature (license->signature, warnings);
+      read_documents_behind (license, text->text, slices, i - 1, types, warnings);
+    }
 
   g_ptr_array_add (types, NULL);
   license->document_types = (char **) g_ptr_array_steal (types, NULL);
   g_ptr_array_add (warnings, NULL);
   license->warnings = (char **) g_ptr_array_steal (warnings, NULL);
   return g_steal_pointer (&license);
+}
+
+TpdLicense *
+tpd_license_parse (const guint8 *data, gsize len, GError **error)
+{
+  return parse (data, len, FALSE, error);
+}
+
+TpdLicense *
+tpd_license_parse_brief (const guint8 *data, gsize len, GError **error)
+{
+  return parse (data, len, TRUE, error);
 }
 
 const char *

@@ -98,6 +98,9 @@ typedef struct {
  * TPD_ERROR_UNSUPPORTED (JSON license). (transfer full)
  */
 TpdLicense *tpd_license_parse (const guint8 *data, gsize len, GError **error);
+/* As much of it as tells which key it needs, with the same errors: signature
+ * and certificates are not looked at, and count as unknown. (transfer full) */
+TpdLicense *tpd_license_parse_brief (const guint8 *data, gsize len, GError **error);
 TpdLicense *tpd_license_ref (TpdLicense *license);
 void tpd_license_unref (TpdLicense *license);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdLicense, tpd_license_unref)

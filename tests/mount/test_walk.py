@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Walks of large trees: what a listing brings along, what it costs, and how
+many descriptors it takes."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import harness  # noqa: E402
+
+FILES = 400
+
+
+def counters(mount):
+    with open(os.path.join(mount.path, ".tpdfs", "status.json"), encoding="utf-8") as file:
+        return json.load(file)["counters"]
+
+
+class FewDescriptors(harness.Mount):
+    def prepare(self):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+        super().prepare()
+
+
+class Walks(unittest.TestCase):
+    def setUp(self):
+        self.source = tempfile.mkdtemp(prefix="tpdfs-walk-")
+        self.addCleanup(shutil.rmtree, self.source)
+
+    def fill(self, folder, n=FILES):
+        os.mkdir(os.path.join(self.source, folder))
+        for i in range(n):
+            with open(os.path.join(self.source, folder, f"file {i}.txt"), "wb") as file:
+                file.write(b"x" * (i + 1))
+
+    def stat_all(self, folder):
+        """As find and rsync do: all names first, then stat(2), in a process of
+        its own, so that habits do not pass from one test to another."""
+        code = ("import os,sys\n"
+                "for folder in sys.argv[1:]:\n"
+                " for n in os.listdir(folder): print(n, os.lstat(folder + '/' + n).st_size, sep='\\t')\n")
+        result = subprocess.run([sys.executable, "-c", code, *folder], stdout=subprocess.PIPE, text=True, check=True)
+        return dict(line.split("\t") for line in result.stdout.splitlines())
+
+    def test_a_walk_with_stat_gets_attributes_with_the_listing(self):
+        for folder in ("a", "b"):
+            self.fill(folder)
+        with harness.Mount(self.source) as mount:
+            sizes = self.stat_all([os.path.join(mount.path, "a"), os.path.join(mount.path, "b")])
+            seen = counters(mount)
+        self.assertEqual(sizes, {f"file {i}.txt": str(i + 1) for i in range(FILES)})
+        # The first directory shows the habit; the second costs no LOOKUP a file.
+        self.assertLess(seen["lookups"], FILES + 100)
+        self.assertEqual(seen["probes"], 2 * FILES)
+
+    def test_names_alone_are_not_looked_into(self):
+        self.fill("a")
+        with harness.Mount(self.source) as mount:
+            out = subprocess.run(["find", mount.path, "-name", "*.txt"], stdout=subprocess.PIPE, text=True, check=True)
+            seen = counters(mount)
+        self.assertEqual(len(out.stdout.splitlines()), FILES)
+        self.assertEqual(seen["probes"], 0)
+
+    def test_sizes_that_come_with_a_listing_are_plain_sizes(self):
+        files = [f for f in harness.manifest() if f["kind"] in ("pfile", "office-ooxml") and f.get("open")
+                 and f["compare"] == "bytes"]
+        wanted = {}
+        self.fill("a", 50)
+        os.mkdir(os.path.join(self.source, "b"))
+        for number, file in enumerate(files):
+            name = f"{number} {os.path.basename(file['path'])}"
+            shutil.copyfile(os.path.join(harness.FIXTURES, "share", file["path"]),
+                            os.path.join(self.source, "b", name))
+            wanted[number] = str(file["plain_size"])
+        with harness.Mount(self.source, harness.key_arguments()) as mount:
+            sizes = self.stat_all([os.path.join(mount.path, "a"), os.path.join(mount.path, "b")])
+            seen = counters(mount)
+        got = {int(name.split(" ")[0]): size for name, size in sizes.items() if not name.startswith("file ")}
+        self.assertEqual(got, wanted)
+        self.assertLess(seen["lookups"], 50 + len(files) // 2)
+
+    def test_few_descriptors_are_enough(self):
+        for i in range(60):
+            self.fill(f"d{i}", 20)
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        with FewDescriptors(self.source) as mount:
+            out = subprocess.run(["find", mount.path, "-type", "f", "-size", "+0"], stdout=subprocess.PIPE, text=True,
+                                 check=True)
+            names = out.stdout.splitlines()
+            self.assertEqual(len(names), 60 * 20)
+            if hard > 600:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2048), hard))
+            opened = [open(name, "rb") for name in names[:500]]
+            try:
+                for file in opened:
+                    self.assertEqual(set(file.read()), {ord("x")})
+            finally:
+                for file in opened:
+                    file.close()
+
+    def test_pages_are_kept_while_the_file_is_the_same(self):
+        path = os.path.join(self.source, "file")
+        with open(path, "wb") as file:
+            file.write(b"a" * 300000)
+        with harness.Mount(self.source, ["--passthrough=off"]) as mount:
+            shown = os.path.join(mount.path, "file")
+            with open(shown, "rb") as file:
+                self.assertEqual(file.read(), b"a" * 300000)
+            before = counters(mount)["bytes_plain"]
+            with open(shown, "rb") as file:
+                self.assertEqual(file.read(), b"a" * 300000)
+            self.assertEqual(counters(mount)["bytes_plain"], before)
+            with open(path, "wb") as file:
+                file.write(b"b" * 300000)
+            harness.time.sleep(1.1)
+            with open(shown, "rb") as file:
+                self.assertEqual(file.read(), b"b" * 300000)
+
+
+if __name__ == "__main__":
+    harness.main()
