@@ -24,6 +24,8 @@ typedef struct _TpdBroker TpdBroker;
  * or cannot fork. (transfer full)
  */
 TpdBroker *tpd_broker_start (int root_fd, const char *source, gboolean one_file_system);
+/* It is not needed and ends; those who ask it afterwards get EPIPE. Thread-safe. */
+void tpd_broker_end (TpdBroker *broker);
 /* The broker ends; what it registered goes with the mount. */
 void tpd_broker_free (TpdBroker *broker);
 pid_t tpd_broker_pid (const TpdBroker *broker);

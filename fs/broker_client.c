@@ -77,6 +77,22 @@ tpd_broker_start (int root_fd, const char *source, gboolean one_file_system)
   return broker;
 }
 
+/* Under the lock. An answer that came late would be taken for the next one's. */
+static void
+give_up (TpdBroker *broker)
+{
+  broker->dead = TRUE;
+  shutdown (broker->sock, SHUT_RDWR);
+}
+
+void
+tpd_broker_end (TpdBroker *broker)
+{
+  g_mutex_lock (&broker->lock);
+  give_up (broker);
+  g_mutex_unlock (&broker->lock);
+}
+
 void
 tpd_broker_free (TpdBroker *broker)
 {
@@ -143,9 +159,7 @@ ask (TpdBroker *broker, guint32 what, int fd)
   g_mutex_lock (&broker->lock);
   if (!broker->dead && !(send_message (broker, what, 0, fd) && receive_answer (broker, &answer)))
     {
-      /* An answer that comes late would be taken for the next one's. */
-      broker->dead = TRUE;
-      shutdown (broker->sock, SHUT_RDWR);
+      give_up (broker);
       answer = -EPIPE;
     }
   g_mutex_unlock (&broker->lock);
@@ -172,9 +186,6 @@ tpd_broker_close (TpdBroker *broker, gint32 backing_id)
 {
   g_mutex_lock (&broker->lock);
   if (!broker->dead && !send_message (broker, TPD_BROKER_CLOSE, backing_id, -1))
-    {
-      broker->dead = TRUE;
-      shutdown (broker->sock, SHUT_RDWR);
-    }
+    give_up (broker);
   g_mutex_unlock (&broker->lock);
 }

@@ -46,6 +46,9 @@ disable (TpdPassthrough *passthrough, const char *why)
 
   if (__atomic_compare_exchange_n (&passthrough->why, &none, why, FALSE, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
     tpd_debug ("no kernel passthrough: %s", why);
+  /* A process with such a right is not to be there for nothing. */
+  if (passthrough->broker != NULL)
+    tpd_broker_end (passthrough->broker);
 }
 
 static gboolean
@@ -221,5 +224,6 @@ tpd_passthrough_get_state (const TpdPassthrough *passthrough, TpdPassthroughStat
   state->state = passthrough->off ? "off" : state->why != NULL ? "unavailable" : "active";
   state->files = __atomic_load_n (&passthrough->files, __ATOMIC_RELAXED);
   state->refused = __atomic_load_n (&passthrough->refused, __ATOMIC_RELAXED);
-  state->broker_pid = passthrough->broker != NULL ? (int) tpd_broker_pid (passthrough->broker) : 0;
+  state->broker_pid =
+      passthrough->broker != NULL && state->why == NULL ? (int) tpd_broker_pid (passthrough->broker) : 0;
 }

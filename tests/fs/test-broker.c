@@ -577,6 +577,15 @@ test_client (void)
       close (fuse);
     }
   g_clear_pointer (&broker, tpd_broker_free);
+  /* What is not needed ends at once. */
+  broker = tpd_broker_start (root, folder, FALSE);
+  if (broker != NULL)
+    {
+      tpd_broker_end (broker);
+      g_assert_cmpint (waitpid (tpd_broker_pid (broker), NULL, 0), ==, tpd_broker_pid (broker));
+      g_assert_cmpint (tpd_broker_open (broker, fd, &id), ==, EPIPE);
+      tpd_broker_free (broker);
+    }
   close (fd);
   close (writable);
   close (root);
