@@ -6,40 +6,20 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-
-/* Fills a fixed buffer whose size the caller has reckoned. */
-typedef struct {
-  guint8 *data;
-  gsize len;
-} Writer;
-
-static void
-put (Writer *w, const void *data, gsize len)
-{
-  if (len > 0)
-    memcpy (w->data + w->len, data, len);
-  w->len += len;
-}
-
-static void
-put_number (Writer *w, guint64 value, gsize size)
-{
-  for (gsize i = 0; i < size; i++)
-    w->data[w->len++] = (guint8) (value >> (8 * i));
-}
+#include "crypto/wire_writer.h"
 
 void
 tpd_wire_request_header (guint64 id, const TpdUnwrapRequest *request, guint8 out[TPD_WIRE_REQUEST_HEADER])
 {
-  Writer w = { out, 0 };
+  TpdWireWriter w = { out, 0 };
 
-  put_number (&w, id, 8);
-  put_number (&w, request->type, 1);
-  put_number (&w, request->purpose, 1);
-  put_number (&w, 0, 2);
-  put (&w, request->key.bytes, sizeof request->key.bytes);
-  put_number (&w, request->sealed_len, 4);
-  put_number (&w, request->principals_len, 4);
+  tpd_wire_put_number (&w, id, 8);
+  tpd_wire_put_number (&w, request->type, 1);
+  tpd_wire_put_number (&w, request->purpose, 1);
+  tpd_wire_put_number (&w, 0, 2);
+  tpd_wire_put (&w, request->key.bytes, sizeof request->key.bytes);
+  tpd_wire_put_number (&w, request->sealed_len, 4);
+  tpd_wire_put_number (&w, request->principals_len, 4);
   g_assert (w.len == TPD_WIRE_REQUEST_HEADER);
 }
 
@@ -76,22 +56,22 @@ tpd_wire_reply_write (guint64 id, const TpdUnwrapReply *reply, guint8 out[TPD_WI
   const TpdContentKey *key = reply->key ? reply->key : &none;
   const gsize key_len = key->key ? key->key->len : 0;
   const gsize trace_len = reply->trace ? strnlen (reply->trace, TPD_WIRE_TRACE_MAX) : 0;
-  Writer w = { out, 0 };
+  TpdWireWriter w = { out, 0 };
 
   g_assert (key_len <= TPD_WIRE_KEY_MAX);
-  put_number (&w, id, 8);
-  put_number (&w, reply->status, 1);
-  put_number (&w, key->hash_rule, 1);
-  put_number (&w, key->oaep_sha256 ? 1 : 0, 1);
-  put_number (&w, key_len, 1);
-  put_number (&w, key->mode_word, 2);
-  put_number (&w, key->size_word, 2);
-  put_number (&w, key->flags, 4);
-  put_number (&w, key->session_key_len, 4);
-  put_number (&w, trace_len, 4);
+  tpd_wire_put_number (&w, id, 8);
+  tpd_wire_put_number (&w, reply->status, 1);
+  tpd_wire_put_number (&w, key->hash_rule, 1);
+  tpd_wire_put_number (&w, key->oaep_sha256 ? 1 : 0, 1);
+  tpd_wire_put_number (&w, key_len, 1);
+  tpd_wire_put_number (&w, key->mode_word, 2);
+  tpd_wire_put_number (&w, key->size_word, 2);
+  tpd_wire_put_number (&w, key->flags, 4);
+  tpd_wire_put_number (&w, key->session_key_len, 4);
+  tpd_wire_put_number (&w, trace_len, 4);
   g_assert (w.len == TPD_WIRE_REPLY_HEADER);
-  put (&w, key_len > 0 ? key->key->data : NULL, key_len);
-  put (&w, reply->trace, trace_len);
+  tpd_wire_put (&w, key_len > 0 ? key->key->data : NULL, key_len);
+  tpd_wire_put (&w, reply->trace, trace_len);
   return w.len;
 }
 
@@ -148,11 +128,11 @@ tpd_wire_reply_read (const guint8 *data, gsize len, guint64 id, TpdUnwrapReply *
 void
 tpd_wire_control_write (const TpdWireControl *control, guint8 out[TPD_WIRE_CONTROL_HEADER])
 {
-  Writer w = { out, 0 };
+  TpdWireWriter w = { out, 0 };
 
-  put_number (&w, control->result, 4);
-  put_number (&w, control->code, 4);
-  put_number (&w, control->len, 4);
+  tpd_wire_put_number (&w, control->result, 4);
+  tpd_wire_put_number (&w, control->code, 4);
+  tpd_wire_put_number (&w, control->len, 4);
 }
 
 /* A code that the agent can mean: one of base/error.h, or an errno. */
@@ -182,16 +162,16 @@ enum { REPORT_STATS, REPORT_LINE };
 void
 tpd_wire_stats_write (const TpdAgentStats *stats, guint8 *out)
 {
-  Writer w = { out, 0 };
+  TpdWireWriter w = { out, 0 };
 
-  put_number (&w, REPORT_STATS, 8);
-  put_number (&w, stats->unknown_key, 8);
+  tpd_wire_put_number (&w, REPORT_STATS, 8);
+  tpd_wire_put_number (&w, stats->unknown_key, 8);
   for (guint i = 0; i < stats->n_keys; i++)
     {
-      put_number (&w, stats->keys[i].opened, 8);
-      put_number (&w, stats->keys[i].refused, 8);
-      put_number (&w, stats->keys[i].double_key, 8);
-      put_number (&w, stats->keys[i].unavailable, 8);
+      tpd_wire_put_number (&w, stats->keys[i].opened, 8);
+      tpd_wire_put_number (&w, stats->keys[i].refused, 8);
+      tpd_wire_put_number (&w, stats->keys[i].double_key, 8);
+      tpd_wire_put_number (&w, stats->keys[i].unavailable, 8);
     }
   g_assert (w.len == TPD_WIRE_STATS_SIZE (stats->n_keys));
 }
@@ -225,11 +205,11 @@ tpd_wire_stats_read (const guint8 *data, gsize len)
 gsize
 tpd_wire_line_write (TpdLogLevel level, const char *text, guint8 out[TPD_WIRE_LINE_MAX])
 {
-  Writer w = { out, 0 };
+  TpdWireWriter w = { out, 0 };
 
-  put_number (&w, REPORT_LINE, 1);
-  put_number (&w, level, 1);
-  put (&w, text, strnlen (text, TPD_WIRE_LINE_MAX - w.len));
+  tpd_wire_put_number (&w, REPORT_LINE, 1);
+  tpd_wire_put_number (&w, level, 1);
+  tpd_wire_put (&w, text, strnlen (text, TPD_WIRE_LINE_MAX - w.len));
   return w.len;
 }
 

@@ -7,55 +7,35 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-
-/* Fills a buffer whose size bounds what is put into it. */
-typedef struct {
-  guint8 *data;
-  gsize len;
-} Writer;
+#include "crypto/wire_writer.h"
 
 static void
-put (Writer *w, const void *data, gsize len)
-{
-  if (len > 0)
-    memcpy (w->data + w->len, data, len);
-  w->len += len;
-}
-
-static void
-put_number (Writer *w, guint64 value, gsize size)
-{
-  for (gsize i = 0; i < size; i++)
-    w->data[w->len++] = (guint8) (value >> (8 * i));
-}
-
-static void
-put_text (Writer *w, const char *text)
+put_text (TpdWireWriter *w, const char *text)
 {
   if (text)
-    put (w, text, strnlen (text, TPD_TOKEN_TEXT_MAX));
+    tpd_wire_put (w, text, strnlen (text, TPD_TOKEN_TEXT_MAX));
 }
 
 static void
-put_public_key (Writer *w, const TpdPublicKey *key)
+put_public_key (TpdWireWriter *w, const TpdPublicKey *key)
 {
-  put_number (w, key ? key->exponent : 0, 4);
-  put_number (w, key ? key->len : 0, 2);
+  tpd_wire_put_number (w, key ? key->exponent : 0, 4);
+  tpd_wire_put_number (w, key ? key->len : 0, 2);
   if (key)
-    put (w, key->modulus, key->len);
+    tpd_wire_put (w, key->modulus, key->len);
 }
 
 gsize
 tpd_token_request_write (const TpdTokenRequest *request, guint8 out[TPD_TOKEN_REQUEST_MAX])
 {
-  Writer w = { out, 0 };
+  TpdWireWriter w = { out, 0 };
 
   g_assert (request->len <= TPD_RSA_MAX_BYTES);
-  put_number (&w, request->id, 8);
-  put_number (&w, request->mechanism, 1);
-  put_number (&w, request->reopen ? 1 : 0, 1);
-  put_number (&w, request->len, 2);
-  put (&w, request->block, request->len);
+  tpd_wire_put_number (&w, request->id, 8);
+  tpd_wire_put_number (&w, request->mechanism, 1);
+  tpd_wire_put_number (&w, request->reopen ? 1 : 0, 1);
+  tpd_wire_put_number (&w, request->len, 2);
+  tpd_wire_put (&w, request->block, request->len);
   return w.len;
 }
 
@@ -80,13 +60,13 @@ tpd_token_request_read (const guint8 *data, gsize len, TpdTokenRequest *request)
 gsize
 tpd_token_reply_write (const TpdTokenReply *reply, guint8 out[TPD_TOKEN_REPLY_MAX])
 {
-  Writer w = { out, 0 };
+  TpdWireWriter w = { out, 0 };
 
   g_assert (reply->len <= TPD_RSA_MAX_BYTES);
-  put_number (&w, reply->id, 8);
-  put_number (&w, reply->rv, 4);
-  put_number (&w, reply->len, 2);
-  put (&w, reply->message, reply->len);
+  tpd_wire_put_number (&w, reply->id, 8);
+  tpd_wire_put_number (&w, reply->rv, 4);
+  tpd_wire_put_number (&w, reply->len, 2);
+  tpd_wire_put (&w, reply->message, reply->len);
   return w.len;
 }
 
@@ -114,10 +94,10 @@ tpd_token_says_start (guint8 *out)
 gsize
 tpd_token_says_token (gboolean wants_pin, const char *label, guint8 *out)
 {
-  Writer w = { out, 0 };
+  TpdWireWriter w = { out, 0 };
 
-  put_number (&w, TPD_TOKEN_SAYS_TOKEN, 1);
-  put_number (&w, wants_pin ? 1 : 0, 1);
+  tpd_wire_put_number (&w, TPD_TOKEN_SAYS_TOKEN, 1);
+  tpd_wire_put_number (&w, wants_pin ? 1 : 0, 1);
   put_text (&w, label);
   return w.len;
 }
@@ -125,21 +105,21 @@ tpd_token_says_token (gboolean wants_pin, const char *label, guint8 *out)
 gsize
 tpd_token_says_open (const TpdPublicKey *licensor, const guint8 *pin, gsize pin_len, guint8 *out)
 {
-  Writer w = { out, 0 };
+  TpdWireWriter w = { out, 0 };
 
   g_assert (pin_len <= TPD_TOKEN_PIN_MAX);
-  put_number (&w, TPD_TOKEN_SAYS_OPEN, 1);
+  tpd_wire_put_number (&w, TPD_TOKEN_SAYS_OPEN, 1);
   put_public_key (&w, licensor);
-  put (&w, pin, pin_len);
+  tpd_wire_put (&w, pin, pin_len);
   return w.len;
 }
 
 gsize
 tpd_token_says_key (const TpdTokenDescription *description, guint8 *out)
 {
-  Writer w = { out, 0 };
+  TpdWireWriter w = { out, 0 };
 
-  put_number (&w, TPD_TOKEN_SAYS_KEY, 1);
+  tpd_wire_put_number (&w, TPD_TOKEN_SAYS_KEY, 1);
   put_public_key (&w, &description->public_key);
   put_text (&w, description->label);
   return w.len;
@@ -148,10 +128,10 @@ tpd_token_says_key (const TpdTokenDescription *description, guint8 *out)
 gsize
 tpd_token_says_error (guint32 code, const char *sentence, guint8 *out)
 {
-  Writer w = { out, 0 };
+  TpdWireWriter w = { out, 0 };
 
-  put_number (&w, TPD_TOKEN_SAYS_ERROR, 1);
-  put_number (&w, code, 4);
+  tpd_wire_put_number (&w, TPD_TOKEN_SAYS_ERROR, 1);
+  tpd_wire_put_number (&w, code, 4);
   put_text (&w, sentence);
   return w.len;
 }

@@ -186,16 +186,16 @@ tpd_document_new (TpdSource *source, const TpdProbe *probe, TpdLicense *license,
 
   if (options == NULL)
     options = &defaults;
-  /* The attachments of mail are peeled by the mail. */
-  if (options->nested == 0 || options->depth > 0)
-    return open_layer (source, probe, license, content_key, options, budget, error);
   if (budget == NULL)
     {
       tpd_budget_init_decode (&own, source->size);
       budget = &own;
     }
   document = open_layer (source, probe, license, content_key, options, budget, error);
-  return document != NULL ? remove_layers (document, options, budget, error) : NULL;
+  /* The attachments of mail are peeled by the mail. */
+  if (document == NULL || options->nested == 0 || options->depth > 0)
+    return document;
+  return remove_layers (document, options, budget, error);
 }
 
 TpdDocument *

@@ -267,8 +267,8 @@ write_as_msg (const TpdMailContent *content, GBytes *block, TpdSink *sink, GErro
 }
 
 static TpdDocument *
-open_within (TpdSource *source, TpdContentKey *content_key, const TpdOpenOptions *options, TpdBudget *budget,
-             GError **error)
+eml_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, const TpdOpenOptions *options,
+          TpdBudget *budget, GError **error)
 {
   g_auto (Carried) carried = { 0 };
   g_autoptr (TpdMailContent) content = NULL;
@@ -290,18 +290,6 @@ open_within (TpdSource *source, TpdContentKey *content_key, const TpdOpenOptions
                                     : !tpd_mail_write_eml (content, carried.headers, sink, error))
     return NULL;
   return tpd_mail_content_to_document (content, TPD_KIND_EML, g_steal_pointer (&sink), error);
-}
-
-static TpdDocument *
-eml_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, const TpdOpenOptions *options,
-          TpdBudget *budget, GError **error)
-{
-  TpdBudget own;
-
-  if (budget != NULL)
-    return open_within (source, content_key, options, budget, error);
-  tpd_budget_init_decode (&own, source->size);
-  return open_within (source, content_key, options, &own, error);
 }
 
 const TpdFormat tpd_format_eml = {

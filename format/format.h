@@ -16,6 +16,7 @@ struct _TpdFormat {
    * budget and must not be kept. */
   void (*probe) (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe);
   GBytes *(*read_license) (const TpdProbe *probe, TpdSource *source, GError **error);
+  /* `budget` is not NULL, and must not be kept. */
   TpdDocument *(*open) (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key,
                         const TpdOpenOptions *options, TpdBudget *budget, GError **error);
   void (*free_layout) (gpointer layout);

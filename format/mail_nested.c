@@ -70,7 +70,8 @@ rename_plain (TpdMailAttachment *attachment, const TpdProbe *probe)
 {
   g_autofree char *old = g_steal_pointer (&attachment->name);
 
-  if (probe->kind == TPD_KIND_PFILE)
+  /* As in a directory: a file whose name tells of no pfile keeps it. */
+  if (probe->kind == TPD_KIND_PFILE && tpd_name_fits (old, probe->kind, NULL))
     {
       g_autofree char *name = tpd_name_plain (old, probe->extension, NULL);
 

@@ -336,8 +336,8 @@ write_mail (const TpdMailContent *content, TpdSource *source, TpdMailForm form, 
 }
 
 static TpdDocument *
-open_within (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, const TpdOpenOptions *options,
-             TpdBudget *budget, GError **error)
+msg_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, const TpdOpenOptions *options,
+          TpdBudget *budget, GError **error)
 {
   g_autoptr (TpdSource) budgeted = tpd_source_new_budgeted (source, budget);
   g_autoptr (TpdSource) rpmsg = open_rpmsg (probe, budgeted, error);
@@ -348,18 +348,6 @@ open_within (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_ke
       || (sink = tpd_sink_new (budget, error)) == NULL || !write_mail (content, budgeted, options->mail, sink, error))
     return NULL;
   return tpd_mail_content_to_document (content, TPD_KIND_MSG, g_steal_pointer (&sink), error);
-}
-
-static TpdDocument *
-msg_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, const TpdOpenOptions *options,
-          TpdBudget *budget, GError **error)
-{
-  TpdBudget own;
-
-  if (budget != NULL)
-    return open_within (source, probe, content_key, options, budget, error);
-  tpd_budget_init_decode (&own, source->size);
-  return open_within (source, probe, content_key, options, &own, error);
 }
 
 const TpdFormat tpd_format_msg = {

@@ -408,17 +408,11 @@ static TpdDocument *
 pdf_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, const TpdOpenOptions *options,
           TpdBudget *budget, GError **error)
 {
-  TpdBudget own;
   g_autoptr (TpdSource) encrypted = NULL;
   g_autoptr (TpdDocument) document = NULL;
   g_autofree char *warning = NULL;
   gboolean intact;
 
-  if (budget == NULL)
-    {
-      tpd_budget_init_decode (&own, source->size);
-      budget = &own;
-    }
   encrypted = get_document (probe->layout, source, budget, &intact, &warning, error);
   if (encrypted == NULL)
     return NULL;

@@ -406,8 +406,8 @@ rpmsg_read_license (const TpdProbe *probe, TpdSource *source, GError **error)
 }
 
 static TpdDocument *
-open_within (TpdSource *source, TpdContentKey *content_key, const TpdOpenOptions *options, TpdBudget *budget,
-             GError **error)
+rpmsg_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, const TpdOpenOptions *options,
+            TpdBudget *budget, GError **error)
 {
   g_autoptr (TpdMailContent) content = tpd_rpmsg_decode (source, content_key, options, budget, error);
   g_autoptr (TpdSink) sink = NULL;
@@ -418,18 +418,6 @@ open_within (TpdSource *source, TpdContentKey *content_key, const TpdOpenOptions
                                     : !tpd_mail_write_eml (content, NULL, sink, error))
     return NULL;
   return tpd_mail_content_to_document (content, TPD_KIND_RPMSG, g_steal_pointer (&sink), error);
-}
-
-static TpdDocument *
-rpmsg_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, const TpdOpenOptions *options,
-            TpdBudget *budget, GError **error)
-{
-  TpdBudget own;
-
-  if (budget != NULL)
-    return open_within (source, content_key, options, budget, error);
-  tpd_budget_init_decode (&own, source->size);
-  return open_within (source, content_key, options, &own, error);
 }
 
 const TpdFormat tpd_format_rpmsg = {
