@@ -167,7 +167,6 @@ tell (const TpdCopyOptions *options, const TpdCopyResult *result)
   tell_count ("Copied protected:", counts->raw);
   tell_count ("Symbolic links:", counts->symlinks);
   tell_count ("Further hard links:", counts->links);
-  tell_count ("Archives rewritten:", counts->rewritten);
   printf ("%-22s %s\n", "Bytes:", bytes);
   tell_count ("Finished before:", counts->finished);
   tell_count ("Left out:", counts->left);

@@ -25,7 +25,6 @@ typedef struct {
   gboolean copy_unreadable;  /* protected files that do not open are copied as they are */
   gboolean remove_originals; /* in place: do not keep those whose plaintext is proven */
   gboolean check;            /* read copies again before they get their names */
-  gboolean containers;       /* rewrite ZIP archives that hold protected files */
   gboolean one_file_system;
   gboolean snapshots;
   gboolean recall;
@@ -45,10 +44,9 @@ typedef struct {
   guint64 held, special, left;                    /* left out on purpose */
   guint64 failed;                                 /* protected files that do not open, and errors */
   guint64 failed_dirs;
-  guint64 lost;      /* files that lost an attribute */
-  guint64 dirs;      /* seen */
-  guint64 removed;   /* originals */
-  guint64 rewritten; /* archives */
+  guint64 lost;    /* files that lost an attribute */
+  guint64 dirs;    /* seen */
+  guint64 removed; /* originals */
 } TpdCopyCounts;
 
 typedef struct {

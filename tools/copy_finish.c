@@ -19,8 +19,8 @@ hash_options (const TpdCopyOptions *options)
   guint8 digest[TPD_SHA256_SIZE];
   guint64 hash;
 
-  g_string_printf (text, "%d %d %d %u %d", TPD_DECODER_VERSION, (int) options->open.iv, (int) options->open.mail,
-                   options->open.nested, options->containers);
+  g_string_printf (text, "%d %d %d %u", TPD_DECODER_VERSION, (int) options->open.iv, (int) options->open.mail,
+                   options->open.nested);
   tpd_sha256 (text->str, text->len, digest);
   memcpy (&hash, digest, sizeof hash);
   return GUINT64_FROM_BE (hash);
@@ -153,7 +153,6 @@ put_counts (TpdJson *json, const TpdCopyCounts *counts)
   tpd_json_uint (json, "failed_directories", counts->failed_dirs);
   tpd_json_uint (json, "attributes_lost", counts->lost);
   tpd_json_uint (json, "originals_removed", counts->removed);
-  tpd_json_uint (json, "archives_rewritten", counts->rewritten);
 }
 
 static gboolean

@@ -149,7 +149,6 @@ static const char *const added[] = {
   "attributes_lost",
   "failed_directories",
   "originals_removed",
-  "archives_rewritten",
 };
 
 static gboolean

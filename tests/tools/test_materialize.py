@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """tpd materialize makes the plain tree of the fixtures, whole or not at all."""
-import errno
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
 import random
-import re
 import shutil
 import signal
 import stat
@@ -224,7 +223,8 @@ class Killed(Case):
         for number in range(3000):
             (self.src / f"{number}").write_bytes(b"x" * 4096)
         process = tool.popen("materialize", "--keyring", tool.NO_KEYS, self.src, self.dst)
-        time.sleep(0.05)
+        while process.poll() is None and not (self.dst / STATE / "journal.jsonl").exists():
+            time.sleep(0.002)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate()
         if process.returncode == 0:
@@ -401,7 +401,6 @@ class Refusals(Case):
     def test_two_at_once_are_refused(self):
         self.put()
         self.good(materialize(self.src, self.dst))
-        import fcntl
         with open(self.dst / STATE / "journal.jsonl", "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             self.assertEqual(materialize(self.src, self.dst).status, 2)
