@@ -17,7 +17,7 @@
 #include "fs/status.h"
 
 /* So many fewer than there were are worth the while. */
-#define TRIM_INODES 10000
+#define TRIM_INODES 512
 
 /* The same for libfuse 3.14, which has no fuse_set_feature_flag(). Asking for
  * what the kernel does not offer would make it refuse the mount. */
