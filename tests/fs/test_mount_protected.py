@@ -52,6 +52,18 @@ class ProtectedTest(MountTest):
 
 
 class Reading(ProtectedTest):
+    def test_extra_extensions_are_looked_at_only_when_given(self):
+        self.put_fixture(self.entry, "plan.pdwg")
+        self.put("other.pdwg", b"no protected file")
+        self.mount(*self.key)
+        self.assertEqual(sorted(os.listdir(self.mnt)), ["other.pdwg", "plan.pdwg"])
+        self.assert_plain("plan.pdwg", self.entry)
+        self.unmount()
+        self.mount(*self.key, "-o", "pext=dwg")
+        self.assertEqual(sorted(os.listdir(self.mnt)), ["other.pdwg", "plan.txt"])
+        self.assert_plain("plan.txt", self.entry)
+        self.assertEqual(self.get("other.pdwg"), b"no protected file")
+
     def test_both_names_lead_to_one_inode(self):
         self.put_fixture(self.entry, "x.txt.pfile")
         self.mount(*self.key)
