@@ -165,18 +165,19 @@ static void
 decode_utf8 (const guint8 *data, gsize len, GString *out, guint *bad)
 {
   const char *at = (const char *) data;
-  const char *end = at + len;
   const char *stop;
 
-  while (at < end)
+  while (len > 0)
     {
-      g_utf8_validate_len (at, (gsize) (end - at), &stop);
+      g_utf8_validate_len (at, len, &stop);
       g_string_append_len (out, at, stop - at);
+      len -= (gsize) (stop - at);
       at = stop;
-      if (at < end)
+      if (len > 0)
         {
           append_character (out, 0, bad);
           at++;
+          len--;
         }
     }
 }
