@@ -228,19 +228,23 @@ check_hash (const TpdUnwrapRequest *request, const guint8 *hash, gsize hash_len,
   return rule;
 }
 
-/* What is left for a second key to open, when it can be one RSA block. */
+/* What is left for a second key to open: `payload` bytes with the header, which
+ * was read already. */
 static void
-take_second_seal (const Work *work, TpdBytes *body, gsize len, gsize hash_len, const TpdUnwrapRequest *request,
-                  GString *trace, TpdUnwrapReply *reply)
+take_second_seal (const Work *work, TpdBytes *body, const TpdKeyHeader *header, gsize payload, gsize hash_len,
+                  const TpdUnwrapRequest *request, GString *trace, TpdUnwrapReply *reply)
 {
-  const guint8 *data, *hash;
+  TpdBytes data, hash;
+  const gsize start = body->pos - TPD_KEY_HEADER_SIZE;
 
-  if (len > TPD_RSA_MAX_BYTES || !tpd_bytes_take (body, len, &data) || !tpd_bytes_take (body, hash_len, &hash))
+  if (payload > sizeof reply->second->data || !tpd_bytes_slice (body, start, payload, &data)
+      || !tpd_bytes_slice (body, start + payload, hash_len, &hash))
     return;
   reply->second = g_new0 (TpdSecondSeal, 1);
-  memcpy (reply->second->data, data, len);
-  reply->second->len = len;
-  reply->second->hash_rule = check_hash (request, hash, hash_len, trace);
+  memcpy (reply->second->data, data.data, payload);
+  reply->second->len = payload;
+  reply->second->headed = header->blob_size == payload;
+  reply->second->hash_rule = check_hash (request, hash.data, hash_len, trace);
   reply->second->oaep_sha256 = work->padding == TPD_PADDING_OAEP_SHA256;
   reply->second->session_key_len = work->session_key_len;
 }
@@ -274,7 +278,7 @@ take_content_key (const Work *work, TpdBytes *body, const EnablingHeader *enabli
       say (trace, "content key: %" G_GSIZE_FORMAT " bytes, more than a key: sealed with a second key",
            payload - TPD_KEY_HEADER_SIZE);
       reply->status = TPD_UNWRAP_DOUBLE_KEY;
-      take_second_seal (work, body, payload - TPD_KEY_HEADER_SIZE, hash_len, request, trace, reply);
+      take_second_seal (work, body, &header, payload, hash_len, request, trace, reply);
       return;
     }
   gsize key_len = payload - TPD_KEY_HEADER_SIZE;

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "crypto/key_header.h"
 #include "crypto/private_key.h"
 #include "crypto/unwrapper.h"
 
@@ -87,8 +88,9 @@ void tpd_enabling_bits_open (const guint8 *em, gsize em_len, const TpdUnwrapRequ
 /* What the tenant key laid bare of a double-key license: the content key,
  * still sealed to the key of the double key service. */
 struct _TpdSecondSeal {
-  guint8 data[TPD_RSA_MAX_BYTES]; /* an RSA block, big-endian */
+  guint8 data[TPD_KEY_HEADER_SIZE + TPD_RSA_MAX_BYTES]; /* an RSA block, big-endian, as such or behind a key header */
   gsize len;
+  gboolean headed; /* it begins with a key header that tells its length */
   /* What is known of the outer seal. */
   TpdHashRule hash_rule;
   gboolean oaep_sha256;
@@ -99,6 +101,7 @@ struct _TpdSecondSeal {
  * Opens what reply->second holds, if the key behind `operation` fits it:
  * OAEP with SHA-256, as double key services do, over a KeyHeader and an AES
  * key and nothing else (docs/formats.md). TRUE: `*reply` is OK and has the
- * content key. Otherwise `*reply` stays as it is, but for lines of the trace.
+ * content key. Otherwise `*reply` stays as it is, but for lines of the trace;
+ * with `error` the key could not be used now.
  */
-gboolean tpd_second_seal_open (TpdPrivateOperation *operation, const char *name, TpdUnwrapReply *reply);
+gboolean tpd_second_seal_open (TpdPrivateOperation *operation, const char *name, TpdUnwrapReply *reply, GError **error);

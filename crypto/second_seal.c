@@ -38,13 +38,15 @@ take_key (const TpdSecondSeal *seal, const guint8 *message, gsize len)
 }
 
 static TpdContentKey *
-try_once (TpdPrivateOperation *operation, const TpdSecondSeal *seal, guint attempt)
+try_once (TpdPrivateOperation *operation, const TpdSecondSeal *seal, const guint8 *block, guint attempt,
+          gboolean *tried, GError **error)
 {
   TpdOpened *opened = tpd_secret_alloc (sizeof *opened);
   TpdContentKey *key = NULL;
 
-  if (operation->klass->run (operation, TPD_SEAL_V2, attempt, seal->data, opened, NULL))
+  if (operation->klass->run (operation, TPD_SEAL_V2, attempt, block, opened, error))
     {
+      *tried |= opened->tried[TPD_PADDING_OAEP_SHA256];
       if (opened->fits[TPD_PADDING_OAEP_SHA256])
         key = take_key (seal, opened->message[TPD_PADDING_OAEP_SHA256], opened->len[TPD_PADDING_OAEP_SHA256]);
       if (key == NULL && opened->owes)
@@ -66,20 +68,38 @@ say (TpdUnwrapReply *reply, const char *name, gboolean opened)
   reply->trace = more;
 }
 
+/* The RSA block for a key of `len` bytes: the lengths tell whether a key header
+ * stands in front of it, and then that must fit. NULL: not for such a key. */
+static const guint8 *
+block_for (const TpdSecondSeal *seal, gsize len)
+{
+  if (seal->len == len)
+    return seal->data;
+  return seal->len == TPD_KEY_HEADER_SIZE + len && seal->headed ? seal->data + TPD_KEY_HEADER_SIZE : NULL;
+}
+
 gboolean
-tpd_second_seal_open (TpdPrivateOperation *operation, const char *name, TpdUnwrapReply *reply)
+tpd_second_seal_open (TpdPrivateOperation *operation, const char *name, TpdUnwrapReply *reply, GError **error)
 {
   const TpdPublicKey *public_key = operation->public_key;
   const TpdSecondSeal *seal = reply->second;
   const guint attempts = operation->klass->attempts (operation, TPD_SEAL_V2);
+  const guint8 *block = seal != NULL ? block_for (seal, public_key->len) : NULL;
+  g_autoptr (GError) failed = NULL;
+  gboolean tried = FALSE;
 
-  if (seal == NULL || public_key->len != seal->len || memcmp (seal->data, public_key->modulus, seal->len) >= 0)
+  if (block == NULL || memcmp (block, public_key->modulus, public_key->len) >= 0)
     return FALSE;
   for (guint i = 0; i < attempts && reply->key == NULL; i++)
-    reply->key = try_once (operation, seal, i);
+    reply->key = try_once (operation, seal, block, i, &tried, failed == NULL ? &failed : NULL);
   say (reply, name, reply->key != NULL);
-  if (reply->key == NULL)
-    return FALSE;
-  reply->status = TPD_UNWRAP_OK;
-  return TRUE;
+  if (reply->key != NULL)
+    {
+      reply->status = TPD_UNWRAP_OK;
+      return TRUE;
+    }
+  /* That a token does not offer another padding is no trouble. */
+  if (!tried && failed != NULL)
+    g_propagate_error (error, g_steal_pointer (&failed));
+  return FALSE;
 }

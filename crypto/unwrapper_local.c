@@ -31,9 +31,10 @@ operation_of (const TpdLoadedKey *loaded, TpdLocalOperation *local)
 
 /* A second key has no name in the license that is known: all others are tried. */
 static void
-open_second_seal (GPtrArray *keys, guint first, TpdUnwrapReply *reply)
+open_second_seal (GPtrArray *keys, guint first, TpdUnwrapReply *reply, GError **error)
 {
   gboolean opened = FALSE;
+  g_autoptr (GError) failed = NULL;
 
   for (guint i = 0; i < keys->len && !opened; i++)
     {
@@ -41,9 +42,15 @@ open_second_seal (GPtrArray *keys, guint first, TpdUnwrapReply *reply)
       TpdLocalOperation local;
       const char *name = loaded->info ? loaded->info->name : "key";
       if (i != first && tpd_loaded_key_held (loaded))
-        opened = tpd_second_seal_open (operation_of (loaded, &local), name, reply);
+        opened = tpd_second_seal_open (operation_of (loaded, &local), name, reply, failed == NULL ? &failed : NULL);
     }
   g_clear_pointer (&reply->second, g_free);
+  /* No answer to remember: the token may be back. */
+  if (!opened && failed != NULL)
+    {
+      reply->status = TPD_UNWRAP_UNAVAILABLE;
+      g_propagate_error (error, g_steal_pointer (&failed));
+    }
 }
 
 void
@@ -54,7 +61,7 @@ tpd_loaded_keys_unwrap (GPtrArray *keys, guint index, const TpdUnwrapRequest *re
 
   tpd_enabling_bits_unwrap_with (operation_of (g_ptr_array_index (keys, index), &local), request, reply, error);
   if (reply->second)
-    open_second_seal (keys, index, reply);
+    open_second_seal (keys, index, reply, error);
 }
 
 static void

@@ -53,7 +53,7 @@ class Pfile:
         return bytes(data)
 
 
-def seal_again(text, key, second, damage=False):
+def seal_again(text, key, second, damage=False, header=None, digest_name="sha256", behind=b""):
     """`text` of a license, its content key sealed to the PEM file `second` too."""
     start, end = re.search(rb"<ENABLINGBITS[^>]*>\s*<VALUE[^>]*>([^<]*)<", text).span(1)
     sealed = base64.b64decode(text[start:end])
@@ -64,10 +64,12 @@ def seal_again(text, key, second, damage=False):
     length, = struct.unpack_from("<H", body, 16)
     message, digest = body[16:16 + length], body[16 + length:16 + length + 32]
     block = bytearray(openssl("pkeyutl", "-encrypt", "-inkey", str(second), "-pkeyopt", "rsa_padding_mode:oaep",
-                              "-pkeyopt", "rsa_oaep_md:sha256", "-pkeyopt", "rsa_mgf1_md:sha256", data=message))
+                              "-pkeyopt", f"rsa_oaep_md:{digest_name}", "-pkeyopt", f"rsa_mgf1_md:{digest_name}",
+                              data=message + behind))
     if damage:
         block[100] ^= 1
-    header = struct.pack("<HHHHI", 12 + len(block), 0xFFFF, len(block), 16, 0x1002)
+    if header is None:
+        header = struct.pack("<HHHHI", 12 + len(block), 0xFFFF, len(block), 16, 0x1002)
     inner = header + block + digest
     inner = struct.pack("<IIII", 2, len(inner), 0, 0) + inner
     inner += bytes(-len(inner) % 16)
@@ -134,6 +136,23 @@ class DoubleKey(unittest.TestCase):
         _, path = self.sample(0, seal_again(pfile.license, self.key, self.second, damage=True))
         done = tool.run("cat", "--keyring", self.keys(self.second), path)
         self.assertEqual((done.status, done.stdout), (1, b""))
+
+    def test_block_without_a_header_in_front(self):
+        entry, pfile, _ = self.samples[0]
+        _, path = self.sample(0, seal_again(pfile.license, self.key, self.second, header=b""))
+        done = tool.run("cat", "--keyring", self.keys(self.other, self.second), path)
+        self.assertEqual(done.status, 0, done.stderr)
+        self.assertEqual(hashlib.sha256(done.stdout).hexdigest(), entry["plain_sha256"])
+
+    def test_doubt_refuses(self):
+        _, pfile, _ = self.samples[0]
+        for change in ({"header": struct.pack("<HHHHI", 44, 0xFFFF, 32, 16, 0x1002)}, {"header": b"\0"},
+                       {"digest_name": "sha1"}, {"behind": b"x"}):
+            with self.subTest(change):
+                _, path = self.sample(0, seal_again(pfile.license, self.key, self.second, **change))
+                done = tool.run("show", "--json", "--keyring", self.keys(self.second), path)
+                self.assertEqual(json.loads(done.stdout)["verdict"], "double-key")
+                self.assertEqual(tool.run("cat", "--keyring", self.keys(self.second), path).stdout, b"")
 
     def test_trace_names_the_second_key(self):
         _, path = self.sample(0)
