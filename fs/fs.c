@@ -134,7 +134,6 @@ tpd_fs_new (const TpdFsOptions *options, int root_fd, char *source, char *mountp
   fs->dirs = tpd_dirs_new (fs->inodes, root_fd, max_directory_fds ());
   fs->devices = tpd_devices_new (root_fd);
   fs->walkers = tpd_walkers_new ();
-  fs->listers = tpd_listers_new (options->threads);
   fs->report = tpd_report_new ();
   fs->xattrs = tpd_doc_xattrs_new ();
   if (options->names == TPD_NAMES_PLAIN)
@@ -149,6 +148,7 @@ tpd_fs_start (TpdFs *fs)
 {
   const TpdFsOptions *options = fs->options;
 
+  fs->listers = tpd_listers_new (options->threads);
   fs->decoder = tpd_decoder_new (tpd_fs_options_decoders (options), options->decode_budget, tpd_look_decode, fs);
 }
 
