@@ -29,9 +29,6 @@
  */
 #include "fs/decode.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include "base/error.h"
 
 #define MAX_DOCUMENTS 256 /* some hold a descriptor */
@@ -343,18 +340,12 @@ TpdDecoder *
 tpd_decoder_new (guint threads, guint64 limit, TpdDecodeWork work, gpointer data)
 {
   TpdDecoder *decoder = g_new0 (TpdDecoder, 1);
-  sigset_t all, before;
 
   decoder->work = work;
   decoder->data = data;
   decoder->threads = threads;
   decoder->limit = limit;
-  /* Newer GLib starts a thread here that makes the others: none of them may
-   * take a signal that is meant for the signal thread. */
-  sigfillset (&all);
-  pthread_sigmask (SIG_BLOCK, &all, &before);
   decoder->pool = g_thread_pool_new (run_task, decoder, (gint) threads, FALSE, NULL);
-  pthread_sigmask (SIG_SETMASK, &before, NULL);
   g_mutex_init (&decoder->lock);
   g_cond_init (&decoder->room);
   decoder->entries = g_hash_table_new_full (stamp_hash, stamp_equal, g_free, NULL);

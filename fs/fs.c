@@ -3,6 +3,8 @@
 #include "fs/fs.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -147,9 +149,15 @@ void
 tpd_fs_start (TpdFs *fs)
 {
   const TpdFsOptions *options = fs->options;
+  sigset_t all, before;
 
+  /* Newer GLib starts a thread here that makes the others: none of them may
+   * take a signal that is meant for the signal thread. */
+  sigfillset (&all);
+  pthread_sigmask (SIG_BLOCK, &all, &before);
   fs->listers = tpd_listers_new (options->threads);
   fs->decoder = tpd_decoder_new (tpd_fs_options_decoders (options), options->decode_budget, tpd_look_decode, fs);
+  pthread_sigmask (SIG_SETMASK, &before, NULL);
 }
 
 void
