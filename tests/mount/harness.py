@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mounts of the real program for tests: start, wait, always clean up."""
 
+import atexit
 import contextlib
 import errno
 import hashlib
@@ -65,6 +66,11 @@ def is_mounted(path):
         return any(line.split(" ")[1] == path for line in f)
 
 
+def remove(path):
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
 class Mount:
     """`with Mount(source, [words]) as m:` m.path is the mount point."""
 
@@ -74,6 +80,7 @@ class Mount:
         self.foreground = foreground
         self.path = tempfile.mkdtemp(prefix="tpdfs-mount-")
         self.log_path = self.path + ".log"
+        atexit.register(remove, self.log_path)  # tests read it when the mount is gone
         self.process = None
         self.user = user
         self.prepare = prepare  # called in the new process, before tpdfs
