@@ -56,7 +56,7 @@ typedef struct {
 TpdAgentStats *tpd_agent_stats (TpdUnwrapper *unwrapper, GError **error);
 
 /*
- * An unwrapper in this process, for unit tests; `keys` is an array of
- * TpdLoadedKey. (transfer full)
+ * An unwrapper in this process, for unit tests; takes a reference to `keys`, an
+ * array of TpdLoadedKey. (transfer full)
  */
 TpdUnwrapper *tpd_unwrapper_new_in_process (GPtrArray *keys);

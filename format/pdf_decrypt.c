@@ -165,10 +165,14 @@ fit_string (const TpdPdfObject *object, guint index, const GByteArray *plain)
 static gboolean
 add_sample (Job *job, TpdPdfItem item, GByteArray *bytes, gboolean flate)
 {
-  TpdPdfSample sample = { item, bytes != NULL ? g_byte_array_ref (bytes) : NULL, flate };
+  TpdPdfSample sample = { item, bytes, flate };
 
   if (item.len > 0 && item.len % 16 == 0)
-    g_array_append_val (job->samples, sample);
+    {
+      if (bytes != NULL)
+        g_byte_array_ref (bytes);
+      g_array_append_val (job->samples, sample);
+    }
   return TRUE;
 }
 

@@ -107,7 +107,7 @@ fixture_keys_load (FixtureKeys *keys)
       g_ptr_array_add (infos, g_steal_pointer (&key->info));
     }
   keys->keyring = tpd_keyring_new (infos);
-  keys->unwrapper = tpd_unwrapper_new_in_process (g_steal_pointer (&loaded));
+  keys->unwrapper = tpd_unwrapper_new_in_process (loaded);
   tpd_key_config_free (config);
 }
 

@@ -110,6 +110,10 @@ class Mount:
             if time.monotonic() > deadline:
                 raise RuntimeError("tpdfs did not mount in time")
             time.sleep(0.01)
+        # It answers, or it is not for us to ask: an unmount before the first
+        # answer counts as a mount that failed.
+        with contextlib.suppress(OSError):
+            os.statvfs(self.path)
 
     def log(self):
         try:
