@@ -343,6 +343,20 @@ is_still_plain (TpdFs *fs, TpdNode *node, TpdSource *source, const struct stat *
   return TRUE;
 }
 
+/*
+ * Several requests may have looked at a file while it was written, and their
+ * answers reach the kernel in any order: what we published last need not be what
+ * it believes. Whoever opens such a file makes it ask again; the kernel drops
+ * answers that were on their way.
+ */
+static gboolean
+is_written_lately (const TpdStamp *stamp)
+{
+  gint64 age = g_get_real_time () - stamp->ctime_ns / 1000;
+
+  return ABS (age) < 3 * G_USEC_PER_SEC;
+}
+
 int
 tpd_open_file (TpdFs *fs, TpdNode *node, TpdOpenFile **out, gboolean *keep_cache, TpdWait *wait)
 {
@@ -362,6 +376,9 @@ tpd_open_file (TpdFs *fs, TpdNode *node, TpdOpenFile **out, gboolean *keep_cache
   tpd_stamp_from_stat (&stamp, &st);
   tpd_node_get_published (node, &published, &facts);
   same = tpd_stamp_equal (&stamp, &published);
+
+  if (same && is_written_lately (&stamp))
+    fuse_lowlevel_notify_inval_inode (fs->session, node->id, -1, 0);
 
   if (!facts.known && same)
     {
