@@ -24,6 +24,7 @@
 
 #include "base/confine_private.h"
 #include "base/error.h"
+#include "base/seccomp_rules.h"
 
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
@@ -266,23 +267,7 @@ static const char *const tracing[] = {
   "ptrace",
 };
 
-/* 0 or a negative errno. Calls that this machine or this libseccomp does not
- * know cannot be made by name; for them the default answer stands. */
-static int
-add_all (scmp_filter_ctx filter, guint32 action, const char *const *names, gsize n)
-{
-  int failed = 0;
-
-  for (gsize i = 0; i < n && failed == 0; i++)
-    {
-      int number = seccomp_syscall_resolve_name (names[i]);
-      if (number != __NR_SCMP_ERROR)
-        failed = seccomp_rule_add (filter, action, number, 0);
-    }
-  return failed;
-}
-
-#define ADD_ALL(filter, action, names) add_all (filter, action, names, G_N_ELEMENTS (names))
+#define ADD_ALL(filter, action, names) tpd_seccomp_add_all (filter, action, names, G_N_ELEMENTS (names))
 
 /* Allows `name` where all of `n` comparisons hold. */
 static int

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/seccomp_rules.h"
 
 /* The sanitizers do more by themselves: stacks for signals, which they free
  * with each thread, and asking who they are. */
@@ -172,22 +173,6 @@ tpd_confine_limits (void)
     (void) setrlimit (none[i], &zero);
 }
 
-/* 0 or a negative errno. Calls that this machine or this libseccomp does not
- * know cannot be made by name; for them the default answer stands. */
-static int
-add_all (scmp_filter_ctx filter, guint32 action, const char *const *names, gsize n)
-{
-  int failed = 0;
-
-  for (gsize i = 0; i < n && failed == 0; i++)
-    {
-      int number = seccomp_syscall_resolve_name (names[i]);
-      if (number != __NR_SCMP_ERROR)
-        failed = seccomp_rule_add (filter, action, number, 0);
-    }
-  return failed;
-}
-
 static int
 add_rules (scmp_filter_ctx filter)
 {
@@ -198,11 +183,11 @@ add_rules (scmp_filter_ctx filter)
   if (failed == 0)
     failed = seccomp_attr_set (filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
   if (failed == 0)
-    failed = add_all (filter, SCMP_ACT_ALLOW, allowed, G_N_ELEMENTS (allowed));
+    failed = tpd_seccomp_add_all (filter, SCMP_ACT_ALLOW, allowed, G_N_ELEMENTS (allowed));
   if (failed == 0 && SANITIZED)
-    failed = add_all (filter, SCMP_ACT_ALLOW, allowed_sanitized, G_N_ELEMENTS (allowed_sanitized));
+    failed = tpd_seccomp_add_all (filter, SCMP_ACT_ALLOW, allowed_sanitized, G_N_ELEMENTS (allowed_sanitized));
   if (failed == 0)
-    failed = add_all (filter, SCMP_ACT_KILL_PROCESS, fatal, G_N_ELEMENTS (fatal));
+    failed = tpd_seccomp_add_all (filter, SCMP_ACT_KILL_PROCESS, fatal, G_N_ELEMENTS (fatal));
   if (failed == 0)
     failed = seccomp_rule_add_array (filter, SCMP_ACT_ALLOW, SCMP_SYS (mmap), 1, &not_executable);
   if (failed == 0)
