@@ -2,7 +2,8 @@
 /*
  * The threads of a copy: see copy.h. One walk reads directories, whole ones,
  * because names depend on all entries, and hands each entry to the workers. So
- * a directory with many files is worked on by all of them.
+ * a directory with many files is worked on by all of them. Names of files that
+ * have several come again in rounds of their own (copy_links.h).
  *
  * The lock guards the queue of tasks, the finished items and the counts;
  * each kind of waiting has a condition of its own.
@@ -19,7 +20,6 @@
 #include "tools/copy_names.h"
 #include "tools/copy_private.h"
 
-#define MAX_TASKS 256
 #define WAIT_US (100 * 1000)
 #define SPILL_BYTES (16 * 1024 * 1024)
 
@@ -103,7 +103,7 @@ static void
 push_task (TpdCopy *copy, TpdCopyTask *task)
 {
   g_mutex_lock (&copy->lock);
-  while (copy->tasks.length >= MAX_TASKS && !tpd_copy_is_stopped (copy))
+  while (copy->tasks.length >= copy->max_tasks && !tpd_copy_is_stopped (copy))
     g_cond_wait (&copy->room, &copy->lock);
   g_queue_push_tail (&copy->tasks, task);
   g_cond_signal (&copy->work);
@@ -246,10 +246,10 @@ take_task (TpdCopy *copy)
   TpdCopyTask *task = NULL;
 
   g_mutex_lock (&copy->lock);
-  while (!tpd_copy_is_stopped (copy) && (task = g_queue_pop_head (&copy->tasks)) == NULL && !copy->walked)
+  while (!tpd_copy_is_stopped (copy) && (task = g_queue_pop_head (&copy->tasks)) == NULL && !copy->fed)
     g_cond_wait (&copy->work, &copy->lock);
   /* Not for each: the walk is quick to fill what it finds empty. */
-  if (copy->tasks.length == MAX_TASKS / 2 || copy->tasks.length == 0)
+  if (copy->tasks.length == copy->max_tasks / 2 || copy->tasks.length == 0)
     g_cond_broadcast (&copy->room);
   g_mutex_unlock (&copy->lock);
   return task;
@@ -295,14 +295,10 @@ wait_for_tasks (TpdCopy *copy)
   return done;
 }
 
+/* No more tasks come: waits until none is left in the queue. */
 static void
-end_walk (TpdCopy *copy)
+end_tasks (TpdCopy *copy)
 {
-  GError *error = NULL;
-
-  if (!tpd_walk_finish (copy->walk, NULL, &error))
-    tpd_copy_stop (copy, error);
-  copy->walk = NULL;
   while (!wait_for_tasks (copy))
     {
       tpd_progress_draw (copy->progress);
@@ -310,7 +306,7 @@ end_walk (TpdCopy *copy)
         tpd_copy_stop (copy, NULL);
     }
   g_mutex_lock (&copy->lock);
-  copy->walked = TRUE;
+  copy->fed = TRUE;
   g_cond_broadcast (&copy->work);
   g_mutex_unlock (&copy->lock);
 }
@@ -336,8 +332,25 @@ end_commit (TpdCopy *copy, GThread *thread)
   g_thread_join (thread);
 }
 
+/* Workers and committer at work on the tasks that `feed` pushes. */
 static void
-copy_tree (TpdCopy *copy)
+run_round (TpdCopy *copy, void (*feed) (TpdCopy *copy))
+{
+  g_autoptr (GPtrArray) workers = g_ptr_array_new ();
+  GThread *committer = start_commit (copy);
+
+  copy->fed = FALSE;
+  for (guint i = 0; i < copy->options->jobs; i++)
+    g_ptr_array_add (workers, g_thread_new ("copy", work, copy));
+  feed (copy);
+  end_tasks (copy);
+  for (guint i = 0; i < workers->len; i++)
+    g_thread_join (g_ptr_array_index (workers, i));
+  end_commit (copy, committer);
+}
+
+static void
+feed_tree (TpdCopy *copy)
 {
   const TpdCopyOptions *options = copy->options;
   const TpdWalkOptions walk_options = {
@@ -346,38 +359,60 @@ copy_tree (TpdCopy *copy)
     .snapshots = options->snapshots,
     .filter = &options->filter,
   };
-  g_autoptr (GPtrArray) workers = g_ptr_array_new ();
-  GThread *committer = start_commit (copy);
+  GError *error = NULL;
 
   copy->walk = tpd_walk_new (copy->source_fd, &walk_options, &walk_class, copy);
-  for (guint i = 0; i < options->jobs; i++)
-    g_ptr_array_add (workers, g_thread_new ("copy", work, copy));
   tpd_walk_start (copy->walk);
   watch_walk (copy);
-  end_walk (copy);
-  for (guint i = 0; i < workers->len; i++)
-    g_thread_join (g_ptr_array_index (workers, i));
-  end_commit (copy, committer);
+  if (!tpd_walk_finish (copy->walk, NULL, &error))
+    tpd_copy_stop (copy, error);
+  copy->walk = NULL;
 }
 
-/* Names of files that have several, now that the first of each has its copy.
- * One that fails gives its turn to the next. */
-static void
-copy_links (TpdCopy *copy)
+/* The directory of `path`; `*last` is the one before it, and kept. */
+static TpdCopyDir *
+open_dir_again (TpdCopy *copy, const char *path, TpdCopyDir **last)
 {
-  TpdCopyWorker worker = { copy, g_malloc (TPD_COPY_BLOCK) };
-  GThread *committer = start_commit (copy);
-  TpdCopyTask *task;
+  const char *slash = strrchr (path, '/');
+  g_autofree char *name = slash != NULL ? g_strndup (path, (gsize) (slash - path)) : g_strdup ("");
+  TpdWalkDir from = { .path = name };
 
-  while (!tpd_copy_is_stopped (copy) && (task = tpd_copy_links_pop (copy->links)) != NULL)
+  if (*last != NULL && strcmp ((*last)->path, name) == 0)
+    return *last;
+  g_clear_pointer (last, tpd_copy_dir_unref);
+  from.fd = tpd_walk_open_dir (copy->source_fd, name);
+  if (from.fd < 0)
+    miss_errno (copy, path, errno, "cannot open its directory");
+  else
     {
+      *last = open_dir (copy, &from);
+      close (from.fd);
+    }
+  return *last;
+}
+
+/* Names that waited for another of the same file. */
+static void
+feed_links (TpdCopy *copy)
+{
+  TpdCopyDir *dir = NULL;
+  GError *error = NULL;
+  char *path, *shown;
+
+  while (!tpd_copy_is_stopped (copy) && tpd_copy_links_pop (copy->links, &path, &shown, &error))
+    {
+      const char *slash = strrchr (path, '/');
+
+      if (open_dir_again (copy, path, &dir) != NULL)
+        push_task (copy, task_new (dir, slash != NULL ? slash + 1 : path, shown, DT_REG));
       if (tpd_interrupted ())
         tpd_copy_stop (copy, NULL);
-      tpd_copy_task_run_link (&worker, task);
+      g_free (path);
+      g_free (shown);
     }
-  end_commit (copy, committer);
-  tpd_wipe (worker.block, TPD_COPY_BLOCK);
-  g_free (worker.block);
+  tpd_copy_dir_unref (dir);
+  if (error != NULL)
+    tpd_copy_stop (copy, error);
 }
 
 gboolean
@@ -388,13 +423,14 @@ tpd_copy_run (TpdCopy *copy, const TpdSession *session, TpdProgress *progress, T
   copy->session = session;
   copy->progress = progress;
   copy->started = g_get_real_time () / G_USEC_PER_SEC;
-  copy->links = tpd_copy_links_new ((GDestroyNotify) tpd_copy_task_free);
+  copy->links = tpd_copy_links_new ();
   copy->items = g_ptr_array_new_with_free_func ((GDestroyNotify) tpd_copy_item_free);
   copy->dirs = tpd_spill_new (SPILL_BYTES);
   if (!tpd_copy_begin_state (copy, error))
     return FALSE;
-  copy_tree (copy);
-  copy_links (copy);
+  run_round (copy, feed_tree);
+  while (!tpd_copy_is_stopped (copy) && tpd_copy_links_next_round (copy->links))
+    run_round (copy, feed_links);
   result->interrupted = tpd_copy_is_stopped (copy) && copy->error == NULL;
   good = result->interrupted || tpd_copy_finish (copy, result, error);
   tpd_progress_hide (progress);

@@ -475,8 +475,8 @@ count_item (TpdCopy *copy, const TpdCopyItem *item)
 static void
 end_item (TpdCopy *copy, TpdCopyItem *item)
 {
-  const TpdCopyLinkInfo info = { item->task->copy, item->tail, item->mark.copy_ino, item->mark.copy_size };
   g_autofree char *record = NULL;
+  TpdJournalEntry done;
 
   if (item->error != NULL)
     {
@@ -485,8 +485,8 @@ end_item (TpdCopy *copy, TpdCopyItem *item)
       return;
     }
   tpd_journal_set_present (copy->journal, item->task->path);
-  if (item->is_first)
-    tpd_copy_links_finish (copy->links, &item->source, &info);
+  if (item->is_first && tpd_journal_find (copy->journal, item->task->path, &done))
+    tpd_copy_links_finish (copy->links, &item->source, &done);
   if (copy->in_place && copy->options->remove_originals && item->proven && item->check)
     remove_original (copy, item);
   count_item (copy, item);

@@ -2,8 +2,7 @@
 /*
  * One entry of a directory: a finished temporary file beside the place of its
  * copy, and the record that goes with it; or a line that says why there is
- * none. What an earlier run finished is believed while source and copy are the
- * files that it knew.
+ * none. A file with several names is copied once (copy_links.h).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -62,22 +61,6 @@ drop_temp (File *file)
   g_clear_pointer (&file->temp, g_free);
 }
 
-static guint64
-validator (const TpdCopy *copy, const TpdStamp *stamp, const char *name)
-{
-  g_autofree char *text = NULL;
-  guint8 digest[TPD_SHA256_SIZE];
-  guint64 result;
-
-  text = g_strdup_printf ("%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT
-                          " %" G_GINT64_FORMAT " %u %u %u %s",
-                          copy->options_hash, stamp->ino, stamp->size, stamp->mtime_ns, stamp->ctime_ns, stamp->mode,
-                          stamp->uid, stamp->gid, name);
-  tpd_sha256 (text, strlen (text), digest);
-  memcpy (&result, digest, sizeof result);
-  return GUINT64_FROM_BE (result);
-}
-
 /* Hands the finished file over. */
 static void
 submit (File *file, TpdCopyWhat what, char *tail, guint64 size, guint64 ino, const guint8 *sha256)
@@ -88,7 +71,8 @@ submit (File *file, TpdCopyWhat what, char *tail, guint64 size, guint64 ino, con
   item->temp = g_steal_pointer (&file->temp);
   item->tail = tail;
   item->source = file->stamp;
-  item->mark = (TpdJournalMark){ validator (file->copy, &file->stamp, file->task->copy), ino, size, file->stamp.ino };
+  item->mark =
+      (TpdJournalMark){ tpd_copy_validator (file->copy, &file->stamp, file->task->copy), ino, size, file->stamp.ino };
   if (sha256 != NULL)
     memcpy (item->sha256, sha256, TPD_SHA256_SIZE);
   item->is_first = file->is_first;
@@ -366,86 +350,6 @@ copy_content (File *file)
   tpd_probe_free (probe);
 }
 
-/* --- What is finished -------------------------------------------------- */
-
-static gboolean
-copy_is_there (int dir_fd, const char *name, const TpdJournalMark *mark)
-{
-  struct stat st;
-
-  return fstatat (dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == mark->copy_ino
-         && (guint64) st.st_size == mark->copy_size && (S_ISREG (st.st_mode) || S_ISLNK (st.st_mode));
-}
-
-/* The other names of the file become links to what an earlier run made. */
-static void
-note_finished_link (TpdCopy *copy, const TpdCopyTask *task, const TpdStamp *stamp, const TpdJournalEntry *entry)
-{
-  g_autofree char *record = tpd_journal_read (copy->journal, entry, NULL);
-  gsize len = 0;
-  const char *rest = record != NULL ? tpd_manifest_rest (record, entry->len, &len) : NULL;
-  g_autofree char *tail = rest != NULL && len > 1 ? g_strndup (rest, len - 1) : NULL;
-  const TpdCopyLinkInfo info = { task->copy, tail, entry->mark.copy_ino, entry->mark.copy_size };
-
-  if (tail != NULL)
-    tpd_copy_links_finish (copy->links, stamp, &info);
-}
-
-static gboolean
-is_finished_in_place (TpdCopy *copy, const TpdCopyTask *task, const TpdStamp *stamp, GError **error)
-{
-  TpdJournalEntry entry;
-
-  /* It is a copy that we made, under whatever name its source had. */
-  if (tpd_journal_has_made (copy->journal, task->path, stamp->ino))
-    return TRUE;
-  if (!tpd_journal_find (copy->journal, task->path, &entry) || entry.mark.source_ino != stamp->ino)
-    return FALSE;
-  return tpd_copy_finish_original (copy, task, &entry.mark, error);
-}
-
-static gboolean
-is_finished (TpdCopy *copy, const TpdCopyTask *task, const TpdStamp *stamp, gboolean several, GError **error)
-{
-  TpdStamp without_ctime = *stamp;
-  TpdJournalEntry entry;
-
-  if (copy->journal == NULL || !tpd_journal_is_resumed (copy->journal))
-    return FALSE;
-  if (copy->in_place)
-    return is_finished_in_place (copy, task, stamp, error);
-  if (!tpd_journal_find (copy->journal, task->path, &entry))
-    return FALSE;
-  without_ctime.ctime_ns = 0; /* linked plain files */
-  if (entry.mark.validator != validator (copy, stamp, task->copy)
-      && !(copy->options->link_plain && entry.mark.copy_ino == stamp->ino
-           && entry.mark.validator == validator (copy, &without_ctime, task->copy)))
-    return FALSE;
-  if (!copy_is_there (task->dir->target_fd, task->shown, &entry.mark))
-    return FALSE;
-  tpd_journal_set_present (copy->journal, task->path);
-  if (several)
-    note_finished_link (copy, task, stamp, &entry);
-  return TRUE;
-}
-
-static gboolean
-skip_finished (TpdCopy *copy, const TpdCopyTask *task, const TpdStamp *stamp, gboolean several)
-{
-  g_autoptr (GError) error = NULL;
-
-  if (is_finished (copy, task, stamp, several, &error))
-    {
-      tpd_copy_count (copy, finished, 1);
-      tpd_progress_add (copy->progress, 1, 0);
-      return TRUE;
-    }
-  if (error == NULL)
-    return FALSE;
-  tpd_copy_miss_error (copy, task->path, error);
-  return TRUE;
-}
-
 /* --- Files ------------------------------------------------------------- */
 
 static gboolean
@@ -486,30 +390,135 @@ copy_regular (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *befor
   tpd_copy_task_free (file.task);
 }
 
+/* Copies what is neither finished nor a link to another copy. */
+static void
+run_new (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st, gboolean is_first)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!is_stub (worker->copy, task, st))
+    {
+      copy_regular (worker, task, st, is_first);
+      return;
+    }
+  g_set_error_literal (&error, TPD_ERROR, TPD_ERROR_OFFLINE,
+                       "its content is not stored here but on another medium (offline); --recall reads it");
+  tpd_copy_miss_error (worker->copy, task->path, error);
+  tpd_copy_task_free (task);
+}
+
+/* --- Files with several names ------------------------------------------ */
+
+static int
+open_dir_of (const TpdCopy *copy, const char *path, const char **name)
+{
+  const char *slash = strrchr (path, '/');
+  g_autofree char *dir = slash != NULL ? g_strndup (path, (gsize) (slash - path)) : g_strdup ("");
+
+  *name = slash != NULL ? slash + 1 : path;
+  return tpd_walk_open_dir (copy->in_place ? copy->source_fd : copy->target_fd, dir);
+}
+
+typedef enum { LINKED, NOT_LINKED, CANNOT_LINK } Linked;
+
+/* `other` has the copy `ino`. */
+static Linked
+make_link (File *file, const char *other, guint64 ino, GError **error)
+{
+  const char *name;
+  struct stat st;
+  int fd = open_dir_of (file->copy, other, &name);
+  int errnum = fd < 0 ? errno : 0;
+
+  file->temp = tpd_copy_temp_name (file->copy);
+  if (fd >= 0
+      && (linkat (fd, name, file->task->dir->target_fd, file->temp, 0) != 0
+          || fstatat (file->task->dir->target_fd, file->temp, &st, AT_SYMLINK_NOFOLLOW) != 0))
+    errnum = errno;
+  if (fd >= 0)
+    close (fd);
+  if (errnum == 0 && st.st_ino == ino)
+    return LINKED;
+  if (errnum == 0)
+    g_set_error (error, TPD_ERROR, TPD_ERROR_STALE, "the copy of its other name, %s, was replaced", other);
+  else if (errnum == EMLINK || errnum == EXDEV)
+    g_clear_pointer (&file->temp, g_free);
+  else
+    tpd_error_set_errno (error, errnum, "cannot link the copy to that of its other name, %s", other);
+  return errnum == EMLINK || errnum == EXDEV ? CANNOT_LINK : NOT_LINKED;
+}
+
+/* Another name for the copy that `done` tells of. */
+static void
+run_link (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st, const TpdJournalEntry *done)
+{
+  TpdCopy *copy = worker->copy;
+  File file = { .worker = worker, .copy = copy, .task = task, .st = *st, .fd = -1, .temp_fd = -1 };
+  g_autoptr (GError) error = NULL;
+  g_autofree char *text = tpd_journal_read (copy->journal, done, &error);
+  g_autoptr (TpdManifestRecord) record = text != NULL ? tpd_manifest_record_parse (text, done->len, &error) : NULL;
+  gsize len = 0;
+  const char *rest = record != NULL ? tpd_manifest_rest (text, done->len, &len) : NULL;
+  Linked linked = NOT_LINKED;
+
+  tpd_stamp_from_stat (&file.stamp, st);
+  if (rest != NULL && len > 1 && record->copy != NULL)
+    linked = make_link (&file, record->copy, done->mark.copy_ino, &error);
+  else if (error == NULL)
+    g_set_error_literal (&error, TPD_ERROR, TPD_ERROR_DAMAGED, "the journal is damaged");
+  if (linked == CANNOT_LINK)
+    {
+      /* Other names can then be links to this one. */
+      copy_regular (worker, task, st, TRUE);
+      return;
+    }
+  if (linked == LINKED)
+    submit (&file, TPD_COPY_LINK, g_strndup (rest, len - 1), done->mark.copy_size, done->mark.copy_ino, NULL);
+  else
+    miss (&file, error);
+  drop_temp (&file);
+  tpd_copy_task_free (file.task);
+}
+
+static void
+run_one_of_several (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st, const TpdStamp *stamp)
+{
+  TpdCopy *copy = worker->copy;
+  TpdJournalEntry done;
+  TpdCopyLinkState state = tpd_copy_links_take (copy->links, stamp, &done);
+
+  if (state == TPD_COPY_LINK_FIRST && tpd_copy_find_other (worker, task, stamp, &done))
+    {
+      tpd_copy_links_finish (copy->links, stamp, &done);
+      state = TPD_COPY_LINK_DONE;
+    }
+  if (state == TPD_COPY_LINK_DONE)
+    run_link (worker, task, st, &done);
+  else if (state == TPD_COPY_LINK_FIRST)
+    run_new (worker, task, st, TRUE);
+  else
+    {
+      tpd_copy_links_defer (copy->links, task->path, task->shown);
+      tpd_copy_task_free (task);
+    }
+}
+
 static void
 run_regular (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st)
 {
   TpdCopy *copy = worker->copy;
-  gboolean several = st->st_nlink > 1;
   TpdStamp stamp;
 
   tpd_stamp_from_stat (&stamp, st);
-  if (several && tpd_copy_links_take (copy->links, &stamp, task) == TPD_COPY_LINK_LATER)
-    return;
-  if (skip_finished (copy, task, &stamp, several))
+  if (tpd_copy_skip_finished (copy, task, &stamp))
     tpd_copy_task_free (task);
-  else if (is_stub (copy, task, st))
-    {
-      g_autoptr (GError) error = NULL;
-
-      g_set_error_literal (&error, TPD_ERROR, TPD_ERROR_OFFLINE,
-                           "its content is not stored here but on another medium (offline); --recall reads it");
-      tpd_copy_miss_error (copy, task->path, error);
-      tpd_copy_task_free (task);
-    }
+  else if (st->st_nlink > 1 && !copy->options->dry_run)
+    run_one_of_several (worker, task, st, &stamp);
   else
-    copy_regular (worker, task, st, several);
+    run_new (worker, task, st, FALSE);
 }
+
+/* --- Symbolic links ---------------------------------------------------- */
 
 static void
 make_symlink (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st, const char *target, gssize len)
@@ -553,7 +562,7 @@ run_symlink (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st)
     tpd_copy_count (copy, left, 1);
   else if (copy->options->dry_run)
     tpd_copy_count (copy, symlinks, 1);
-  else if (!skip_finished (copy, task, &stamp, FALSE))
+  else if (!tpd_copy_skip_finished (copy, task, &stamp))
     {
       len = readlinkat (task->dir->source_fd, task->name, target, PATH_MAX);
       if (len >= 0)
@@ -663,69 +672,4 @@ tpd_copy_task_run (TpdCopyWorker *worker, TpdCopyTask *task)
       tpd_copy_miss_error (copy, task->path, error);
     }
   tpd_copy_task_free (task);
-}
-
-/* --- Further names ----------------------------------------------------- */
-
-static int
-open_dir_of (const TpdCopy *copy, const char *path, const char **name)
-{
-  const char *slash = strrchr (path, '/');
-  g_autofree char *dir = slash != NULL ? g_strndup (path, (gsize) (slash - path)) : g_strdup ("");
-
-  *name = slash != NULL ? slash + 1 : path;
-  return tpd_walk_open_dir (copy->in_place ? copy->source_fd : copy->target_fd, dir);
-}
-
-static gboolean
-make_link (File *file, const TpdCopyLinkInfo *info, GError **error)
-{
-  const char *name;
-  struct stat st;
-  int fd = open_dir_of (file->copy, info->copy, &name);
-  gboolean good;
-
-  file->temp = tpd_copy_temp_name (file->copy);
-  good = fd >= 0 && linkat (fd, name, file->task->dir->target_fd, file->temp, 0) == 0
-         && fstatat (file->task->dir->target_fd, file->temp, &st, AT_SYMLINK_NOFOLLOW) == 0;
-  if (!good)
-    tpd_error_set_errno (error, errno, "cannot link the copy to that of its other name, %s", info->copy);
-  else if (st.st_ino != info->copy_ino)
-    {
-      g_set_error (error, TPD_ERROR, TPD_ERROR_STALE, "the copy of its other name, %s, was replaced", info->copy);
-      good = FALSE;
-    }
-  if (fd >= 0)
-    close (fd);
-  return good;
-}
-
-void
-tpd_copy_task_run_link (TpdCopyWorker *worker, TpdCopyTask *task)
-{
-  TpdCopy *copy = worker->copy;
-  File file = { .worker = worker, .copy = copy, .task = task, .fd = -1, .temp_fd = -1 };
-  g_auto (TpdCopyLinkInfo) info = { NULL };
-  g_autoptr (GError) error = NULL;
-
-  if (fstatat (task->dir->source_fd, task->name, &file.st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG (file.st.st_mode))
-    {
-      tpd_copy_task_free (task);
-      return;
-    }
-  tpd_stamp_from_stat (&file.stamp, &file.st);
-  if (skip_finished (copy, task, &file.stamp, FALSE))
-    tpd_copy_task_free (task);
-  else if (!tpd_copy_links_get (copy->links, &file.stamp, &info))
-    /* The first has no copy: so this is told for each of the names. */
-    copy_regular (worker, task, &file.st, TRUE);
-  else
-    {
-      if (make_link (&file, &info, &error))
-        submit (&file, TPD_COPY_LINK, g_steal_pointer (&info.tail), info.copy_size, info.copy_ino, NULL);
-      else
-        miss (&file, error);
-      drop_temp (&file);
-      tpd_copy_task_free (file.task);
-    }
 }

@@ -2,16 +2,30 @@
 /* Files with several names: see copy_links.h. */
 #include "tools/copy_links.h"
 
+#include <string.h>
+
+#include "tools/spill.h"
+
+#define SPILL_BYTES (16 * 1024 * 1024)
+/* Rounds in which one name at a time is tried. */
+#define MAX_ROUNDS 4
+/* In no path. */
+#define SEPARATOR "//"
+
 typedef struct {
   guint64 dev, ino; /* first: the key of the table */
-  TpdCopyLinkInfo info;
+  guint round;      /* in which a name was taken last */
+  guint taken;
+  gboolean is_done;
+  TpdJournalEntry done;
 } Entry;
 
 struct _TpdCopyLinks {
   GMutex lock;
-  GHashTable *entries; /* set of Entry, under lock */
-  GQueue later;        /* of tasks, under lock */
-  GDestroyNotify free_task;
+  GHashTable *entries; /* set of Entry, under lock, as all below */
+  guint round;
+  guint64 waiting; /* names in `later` */
+  TpdSpill *now, *later;
 };
 
 static guint
@@ -30,31 +44,15 @@ entry_equal (gconstpointer a, gconstpointer b)
   return x->dev == y->dev && x->ino == y->ino;
 }
 
-void
-tpd_copy_link_info_clear (TpdCopyLinkInfo *info)
-{
-  g_clear_pointer (&info->copy, g_free);
-  g_clear_pointer (&info->tail, g_free);
-}
-
-static void
-entry_free (gpointer data)
-{
-  Entry *entry = data;
-
-  tpd_copy_link_info_clear (&entry->info);
-  g_free (entry);
-}
-
 TpdCopyLinks *
-tpd_copy_links_new (GDestroyNotify free_task)
+tpd_copy_links_new (void)
 {
   TpdCopyLinks *links = g_new0 (TpdCopyLinks, 1);
 
   g_mutex_init (&links->lock);
-  g_queue_init (&links->later);
-  links->entries = g_hash_table_new_full (entry_hash, entry_equal, entry_free, NULL);
-  links->free_task = free_task;
+  links->entries = g_hash_table_new_full (entry_hash, entry_equal, g_free, NULL);
+  links->now = tpd_spill_new (SPILL_BYTES);
+  links->later = tpd_spill_new (SPILL_BYTES);
   return links;
 }
 
@@ -63,7 +61,8 @@ tpd_copy_links_free (TpdCopyLinks *links)
 {
   if (links == NULL)
     return;
-  g_queue_clear_full (&links->later, links->free_task);
+  tpd_spill_free (links->now);
+  tpd_spill_free (links->later);
   g_hash_table_unref (links->entries);
   g_mutex_clear (&links->lock);
   g_free (links);
@@ -77,63 +76,99 @@ lookup (TpdCopyLinks *links, const TpdStamp *stamp)
   return g_hash_table_lookup (links->entries, &wanted);
 }
 
+/* Whether the name at hand is the one to be copied. */
+static gboolean
+may_take (TpdCopyLinks *links, Entry *entry)
+{
+  if (entry->taken > 0 && entry->taken < MAX_ROUNDS && entry->round == links->round)
+    return FALSE;
+  entry->round = links->round;
+  entry->taken = MIN (entry->taken + 1, MAX_ROUNDS);
+  return TRUE;
+}
+
 TpdCopyLinkState
-tpd_copy_links_take (TpdCopyLinks *links, const TpdStamp *stamp, gpointer task)
+tpd_copy_links_take (TpdCopyLinks *links, const TpdStamp *stamp, TpdJournalEntry *done)
 {
   TpdCopyLinkState state = TPD_COPY_LINK_LATER;
+  Entry *entry;
 
   g_mutex_lock (&links->lock);
-  if (lookup (links, stamp) != NULL)
-    g_queue_push_tail (&links->later, task);
-  else
+  entry = lookup (links, stamp);
+  if (entry == NULL)
     {
-      Entry *entry = g_new0 (Entry, 1);
-
+      entry = g_new0 (Entry, 1);
       entry->dev = stamp->dev;
       entry->ino = stamp->ino;
       g_hash_table_add (links->entries, entry);
-      state = TPD_COPY_LINK_FIRST;
     }
+  if (entry->is_done)
+    {
+      *done = entry->done;
+      state = TPD_COPY_LINK_DONE;
+    }
+  else if (may_take (links, entry))
+    state = TPD_COPY_LINK_FIRST;
   g_mutex_unlock (&links->lock);
   return state;
 }
 
 void
-tpd_copy_links_finish (TpdCopyLinks *links, const TpdStamp *stamp, const TpdCopyLinkInfo *info)
+tpd_copy_links_finish (TpdCopyLinks *links, const TpdStamp *stamp, const TpdJournalEntry *done)
 {
   Entry *entry;
 
   g_mutex_lock (&links->lock);
   entry = lookup (links, stamp);
-  if (entry != NULL && entry->info.copy == NULL)
-    entry->info = (TpdCopyLinkInfo){ g_strdup (info->copy), g_strdup (info->tail), info->copy_ino, info->copy_size };
+  if (entry != NULL)
+    {
+      entry->done = *done;
+      entry->is_done = TRUE;
+    }
+  g_mutex_unlock (&links->lock);
+}
+
+void
+tpd_copy_links_defer (TpdCopyLinks *links, const char *path, const char *shown)
+{
+  g_autofree char *text = g_strconcat (path, SEPARATOR, shown, NULL);
+
+  g_mutex_lock (&links->lock);
+  tpd_spill_push (links->later, text);
+  links->waiting++;
   g_mutex_unlock (&links->lock);
 }
 
 gboolean
-tpd_copy_links_get (TpdCopyLinks *links, const TpdStamp *stamp, TpdCopyLinkInfo *info)
+tpd_copy_links_next_round (TpdCopyLinks *links)
 {
-  const Entry *entry;
-  gboolean found;
+  TpdSpill *empty;
+  gboolean any;
 
-  *info = (TpdCopyLinkInfo){ NULL };
   g_mutex_lock (&links->lock);
-  entry = lookup (links, stamp);
-  found = entry != NULL && entry->info.copy != NULL;
-  if (found)
-    *info = (TpdCopyLinkInfo){ g_strdup (entry->info.copy), g_strdup (entry->info.tail), entry->info.copy_ino,
-                               entry->info.copy_size };
+  empty = links->now;
+  links->now = links->later;
+  links->later = empty;
+  links->round++;
+  any = links->waiting > 0;
+  links->waiting = 0;
   g_mutex_unlock (&links->lock);
-  return found;
+  return any;
 }
 
-gpointer
-tpd_copy_links_pop (TpdCopyLinks *links)
+gboolean
+tpd_copy_links_pop (TpdCopyLinks *links, char **path, char **shown, GError **error)
 {
-  gpointer task;
+  g_autofree char *text = NULL;
+  const char *end;
 
   g_mutex_lock (&links->lock);
-  task = g_queue_pop_head (&links->later);
+  text = tpd_spill_pop (links->now, error);
   g_mutex_unlock (&links->lock);
-  return task;
+  if (text == NULL)
+    return FALSE;
+  end = strstr (text, SEPARATOR);
+  *path = g_strndup (text, (gsize) (end - text));
+  *shown = g_strdup (end + strlen (SEPARATOR));
+  return TRUE;
 }

@@ -13,6 +13,7 @@
 #define MAX_FILES 65536
 #define MIN_BATCH 8
 #define MAX_BATCH 1024
+#define MAX_TASKS 256
 #define MAX_HOLD_BYTES (256 * 1024 * 1024)
 
 static gboolean
@@ -118,8 +119,8 @@ open_originals (TpdCopy *copy, GError **error)
   return copy->state_fd >= 0;
 }
 
-/* Every directory at work takes two descriptors, and each item may have one of
- * its own. Returns how many items there may be in a batch. */
+/* Every directory at work takes two descriptors, and each task or item may have
+ * one of its own. Returns how many items there may be in a batch. */
 static guint
 raise_limit (void)
 {
@@ -176,6 +177,7 @@ tpd_copy_open (const TpdCopyOptions *options, TpdConfinement *reach, GError **er
   if (!(copy->in_place ? open_originals (copy, error) : open_target (copy, error)))
     return NULL;
   copy->batch_files = raise_limit ();
+  copy->max_tasks = MIN (copy->batch_files, MAX_TASKS);
   declare (copy, reach);
   return g_steal_pointer (&copy);
 }

@@ -81,9 +81,10 @@ struct _TpdCopy {
   GCond space;       /* workers: there is room for items */
   GCond batch;       /* the commit thread: there may be a batch */
   guint batch_files; /* items in a batch at most */
+  guint max_tasks;   /* in the queue */
   GQueue tasks;      /* of TpdCopyTask, under lock, as all below */
-  gboolean walked;
-  GPtrArray *items; /* of TpdCopyItem: to be committed */
+  gboolean fed;      /* there will be no more tasks */
+  GPtrArray *items;  /* of TpdCopyItem: to be committed */
   guint64 item_bytes;
   guint committing; /* items at work */
   gint64 oldest;    /* of `items`, monotonic */
@@ -120,8 +121,17 @@ gboolean tpd_copy_is_stopped (TpdCopy *copy);
 
 /* Makes the copy of `task`, which is taken over, or tells why not. */
 void tpd_copy_task_run (TpdCopyWorker *worker, TpdCopyTask *task);
-/* The same of one of several names of a file, when the first is done. */
-void tpd_copy_task_run_link (TpdCopyWorker *worker, TpdCopyTask *task);
+
+/* --- copy_done.c ------------------------------------------------------ */
+
+/* What tells whether the copy `name` is that of the file as it is. */
+guint64 tpd_copy_validator (const TpdCopy *copy, const TpdStamp *stamp, const char *name);
+/* Whether an earlier run finished `task`, or it was told why it cannot be. */
+gboolean tpd_copy_skip_finished (TpdCopy *copy, const TpdCopyTask *task, const TpdStamp *stamp);
+/* Whether an earlier run finished another name of the file `stamp`, which has
+ * several: `*found` is that. */
+gboolean tpd_copy_find_other (TpdCopyWorker *worker, const TpdCopyTask *task, const TpdStamp *stamp,
+                              TpdJournalEntry *found);
 
 /* --- copy_commit.c ---------------------------------------------------- */
 

@@ -37,8 +37,15 @@ struct _TpdJournal {
   GHashTable *known; /* set of Known, under lock, as all below */
   GHashTable *made;  /* set of keys of (copy, inode number) */
   GString *lines;
-  GArray *added; /* of Known: what `lines` tell */
+  GArray *added;     /* of Known: what `lines` tell */
+  GArray *by_source; /* of BySource, sorted; NULL until it is asked for */
 };
+
+/* Found by the inode number of its source. */
+typedef struct {
+  guint64 ino;
+  guint8 key[KEY_SIZE];
+} BySource;
 
 static guint
 key_hash (gconstpointer data)
@@ -260,6 +267,7 @@ tpd_journal_free (TpdJournal *journal)
   g_hash_table_unref (journal->runs);
   g_string_free (journal->lines, TRUE);
   g_array_unref (journal->added);
+  g_clear_pointer (&journal->by_source, g_array_unref);
   g_mutex_clear (&journal->lock);
   g_free (journal);
 }
@@ -309,6 +317,93 @@ tpd_journal_find (TpdJournal *journal, const char *path, TpdJournalEntry *entry)
     *entry = known->entry;
   g_mutex_unlock (&journal->lock);
   return known != NULL;
+}
+
+static int
+compare_sources (gconstpointer a, gconstpointer b)
+{
+  const BySource *x = a, *y = b;
+
+  return x->ino < y->ino ? -1 : x->ino > y->ino;
+}
+
+/* With the lock held. */
+static void
+sort_by_source (TpdJournal *journal)
+{
+  GHashTableIter iter;
+  gpointer key;
+
+  journal->by_source = g_array_new (FALSE, FALSE, sizeof (BySource));
+  g_hash_table_iter_init (&iter, journal->known);
+  while (g_hash_table_iter_next (&iter, &key, NULL))
+    {
+      const Known *known = key;
+      BySource entry = { .ino = known->entry.mark.source_ino };
+
+      memcpy (entry.key, known->key, KEY_SIZE);
+      g_array_append_val (journal->by_source, entry);
+    }
+  g_array_sort (journal->by_source, compare_sources);
+}
+
+/* With the lock held: the first whose number is `ino` or more. */
+static guint
+first_of_source (const TpdJournal *journal, guint64 ino)
+{
+  guint low = 0, high = journal->by_source->len;
+
+  while (low < high)
+    {
+      guint middle = low + (high - low) / 2;
+
+      if (g_array_index (journal->by_source, BySource, middle).ino < ino)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+  return low;
+}
+
+/* With the lock held: the line at `at`, if it is still that of `ino`. */
+static const Known *
+known_of_source (const TpdJournal *journal, guint at, guint64 ino, gboolean *more)
+{
+  const BySource *entry = at < journal->by_source->len ? &g_array_index (journal->by_source, BySource, at) : NULL;
+  const Known *known;
+
+  *more = entry != NULL && entry->ino == ino;
+  known = *more ? g_hash_table_lookup (journal->known, entry->key) : NULL;
+  return known != NULL && known->entry.mark.source_ino == ino ? known : NULL;
+}
+
+gboolean
+tpd_journal_find_source (TpdJournal *journal, guint64 ino, TpdJournalAccept accept, gpointer data)
+{
+  gboolean more = TRUE, found = FALSE;
+  guint at;
+
+  g_mutex_lock (&journal->lock);
+  if (journal->by_source == NULL)
+    sort_by_source (journal);
+  at = first_of_source (journal, ino);
+  g_mutex_unlock (&journal->lock);
+  while (more && !found)
+    {
+      g_autofree char *record = NULL;
+      const Known *known;
+      TpdJournalEntry entry;
+
+      g_mutex_lock (&journal->lock);
+      known = known_of_source (journal, at++, ino, &more);
+      if (known != NULL)
+        entry = known->entry;
+      g_mutex_unlock (&journal->lock);
+      if (known != NULL)
+        record = tpd_journal_read (journal, &entry, NULL);
+      found = record != NULL && accept (data, &entry, record);
+    }
+  return found;
 }
 
 gboolean

@@ -42,6 +42,10 @@ gboolean tpd_journal_is_stale_temp (const TpdJournal *journal, const char *name)
 
 /* The last line of `path`, FALSE if there is none; and its record below. */
 gboolean tpd_journal_find (TpdJournal *journal, const char *path, TpdJournalEntry *entry);
+/* Calls `accept` for the last line of each path whose source was the file `ino`,
+ * until it says TRUE. FALSE: it never did. */
+typedef gboolean (*TpdJournalAccept) (gpointer data, const TpdJournalEntry *entry, const char *record);
+gboolean tpd_journal_find_source (TpdJournal *journal, guint64 ino, TpdJournalAccept accept, gpointer data);
 /* Whether some line says that the file `ino` got the name `copy`. */
 gboolean tpd_journal_has_made (TpdJournal *journal, const char *copy, guint64 ino);
 /* (transfer full) */

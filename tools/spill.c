@@ -13,14 +13,17 @@
 
 #include "base/error.h"
 
-static int prepared = -1;
-static gint taken; /* atomic: a spill has it */
+/* As many as a process has spills at a time that grow. */
+#define N_PREPARED 4
+
+static int prepared[N_PREPARED] = { -1, -1, -1, -1 };
+static gint taken[N_PREPARED]; /* atomic: a spill has it */
 
 struct _TpdSpill {
   gsize max;
   GByteArray *memory; /* NUL, text, NUL, text, ... NUL */
   int fd;             /* -1: not made yet */
-  gboolean took;      /* `fd` is the prepared one */
+  int took;           /* number of the prepared file that is `fd`, or -1 */
   gboolean unusable;  /* it could not be written */
   guint64 file_size;
   GArray *pieces; /* of gsize */
@@ -35,8 +38,9 @@ open_file (void)
 void
 tpd_spill_prepare (void)
 {
-  if (prepared < 0)
-    prepared = open_file ();
+  for (guint i = 0; i < N_PREPARED; i++)
+    if (prepared[i] < 0)
+      prepared[i] = open_file ();
 }
 
 TpdSpill *
@@ -47,7 +51,7 @@ tpd_spill_new (gsize max)
   spill->max = max;
   spill->memory = g_byte_array_new ();
   spill->pieces = g_array_new (FALSE, FALSE, sizeof (gsize));
-  spill->fd = -1;
+  spill->fd = spill->took = -1;
   return spill;
 }
 
@@ -56,10 +60,10 @@ tpd_spill_free (TpdSpill *spill)
 {
   if (spill == NULL)
     return;
-  if (spill->took)
+  if (spill->took >= 0)
     {
       if (ftruncate (spill->fd, 0) == 0)
-        g_atomic_int_set (&taken, 0);
+        g_atomic_int_set (&taken[spill->took], 0);
     }
   else if (spill->fd >= 0)
     close (spill->fd);
@@ -73,11 +77,12 @@ write_piece (TpdSpill *spill, const guint8 *data, gsize len)
 {
   guint64 off = spill->file_size;
 
-  if (spill->fd < 0 && prepared >= 0 && g_atomic_int_compare_and_exchange (&taken, 0, 1))
-    {
-      spill->fd = prepared;
-      spill->took = TRUE;
-    }
+  for (int i = 0; i < N_PREPARED && spill->fd < 0; i++)
+    if (prepared[i] >= 0 && g_atomic_int_compare_and_exchange (&taken[i], 0, 1))
+      {
+        spill->fd = prepared[i];
+        spill->took = i;
+      }
   if (spill->fd < 0)
     spill->fd = open_file ();
   if (spill->fd < 0)

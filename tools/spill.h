@@ -9,8 +9,8 @@
 
 typedef struct _TpdSpill TpdSpill;
 
-/* Opens the file, for a process that will be confined (base/confine.h) and
- * cannot open it when it is needed. One spill at a time has it. */
+/* Opens a few files, for a process that will be confined (base/confine.h) and
+ * cannot open them when they are needed. */
 void tpd_spill_prepare (void);
 
 /* Keeps about `max` bytes in memory. When the file cannot be written, memory

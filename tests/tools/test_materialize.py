@@ -284,10 +284,82 @@ class Metadata(Case):
                          {entry["plain_sha256"]})
         os.link(self.src / "p", self.src / "late")
         (self.dst / "b/two.txt").unlink()
-        # One worker: a new name that is met before the finished ones gets a copy of its own.
-        self.good(materialize(self.src, self.dst, "--jobs", "1"))
+        self.good(materialize(self.src, self.dst))
         self.assertEqual((self.dst / "p").stat().st_ino, (self.dst / "late").stat().st_ino)
         self.assertEqual((self.dst / "a/one.txt").stat().st_ino, (self.dst / "b/two.txt").stat().st_ino)
+
+    def links(self, n_files=12, n_names=5):
+        """Files of several names, spread over directories; their names by file."""
+        (self.src / "d0").mkdir(parents=True)
+        for number in range(n_files):
+            path = self.src / f"d0/{number}-0{'.txt.pfile' if number % 2 else '.bin'}"
+            if number % 2:
+                self.put(path.relative_to(self.src))
+            else:
+                path.write_bytes(b"plain %d" % number)
+            for name in range(1, n_names):
+                other = self.src / f"d{(number + name) % 4}" / path.name.replace("-0.", f"-{name}.")
+                other.parent.mkdir(exist_ok=True)
+                os.link(path, other)
+        groups = {}
+        for path in self.src.rglob("*.*"):
+            groups.setdefault(os.lstat(path).st_ino, []).append(str(path.relative_to(self.src)))
+        return list(groups.values())
+
+    def one_inode_each(self, groups, root):
+        for names in groups:
+            copies = [root / name.removesuffix(".pfile") for name in names]
+            self.assertEqual(len({os.lstat(copy).st_ino for copy in copies}), 1, names)
+            self.assertEqual(os.lstat(copies[0]).st_nlink, len(names))
+
+    def test_new_names_link_to_finished_ones_whichever_is_met_first(self):
+        groups = self.links()
+        chance = random.Random(7)
+        hold = self.dir / "hold"
+        for jobs in ("1", "2", "8"):
+            shutil.rmtree(self.dst, ignore_errors=True)
+            # One name of each file is finished by the first run, and some by the second.
+            kept = [chance.choice(names) for names in groups]
+            hold.write_text("\n".join(name for names in groups for name in names if name not in kept))
+            self.good(materialize("--hold", hold, self.src, self.dst))
+            before = {os.lstat(self.dst / name.removesuffix(".pfile")).st_ino for name in kept}
+            hold.write_text("\n".join(chance.choice([n for n in names if n not in kept]) for names in groups))
+            self.good(materialize("--hold", hold, "--jobs", jobs, self.src, self.dst))
+            self.good(materialize("--jobs", jobs, self.src, self.dst))
+            self.one_inode_each(groups, self.dst)
+            self.assertEqual(before, {os.lstat(self.dst / names[0].removesuffix(".pfile")).st_ino for names in groups})
+            self.assertEqual(len(lines(self.dst)), sum(map(len, groups)))
+
+    def test_links_of_a_copy_in_place_stay_links_after_a_resume(self):
+        groups = [names for names in self.links() if names[0].endswith(".pfile")]
+        hold = self.dir / "hold"
+        hold.write_text("\n".join(name for names in groups for name in names[1:]))
+        where = ("--in-place", self.src, "--originals", self.dir / "originals")
+        self.good(materialize(*where, "--hold", hold))
+        self.good(materialize(*where))
+        self.one_inode_each(groups, self.src)
+
+    def test_a_first_name_that_fails_leaves_the_others_linked(self):
+        groups = self.links()
+        taken = [names[number % len(names)] for number, names in enumerate(groups)]
+        for name in taken:
+            foreign = self.dst / name.removesuffix(".pfile")
+            foreign.parent.mkdir(parents=True, exist_ok=True)
+            foreign.write_text("of somebody else")
+        self.good(materialize(self.src, self.dst), 1)
+        self.one_inode_each([[n for n in names if n not in taken] for names in groups], self.dst)
+        for name in taken:
+            self.assertEqual((self.dst / name.removesuffix(".pfile")).read_text(), "of somebody else")
+
+    def test_many_names_of_an_unreadable_file_are_all_told(self):
+        bad = self.src / "bad-0.pfile"
+        entry = next(e for e in tool.PFILES if not e["open"])
+        self.src.mkdir(exist_ok=True)
+        shutil.copy(tool.SHARE / entry["path"], bad)
+        for name in range(1, 500):
+            os.link(bad, self.src / f"bad-{name}.pfile")
+        self.good(materialize(self.src, self.dst), 1)
+        self.assertEqual(len(lines(self.dst, "MISSING.jsonl")), 500)
 
     def test_holes_stay_holes(self):
         self.src.mkdir()
