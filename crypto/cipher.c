@@ -14,6 +14,9 @@
  * one CBC chain: that chains the first block of each segment to the ciphertext
  * before it instead of the segment's own IV, which an XOR of 16 bytes mends.
  * OpenSSL is called twice a batch (the IVs, the data), not twice a segment.
+ *
+ * Where the processor has the instructions, crypto/aes_wide.h decrypts instead,
+ * by an expanded key that belongs to the cipher.
  */
 #include "crypto/cipher.h"
 
@@ -25,6 +28,7 @@
 #include <openssl/evp.h>
 
 #include "base/error.h"
+#include "crypto/aes_wide.h"
 #include "crypto/provider.h"
 
 #define BLOCK 16
@@ -39,6 +43,7 @@ struct _TpdContentCipher {
   TpdCipherMode mode;
   TpdIvRule iv_rule;
   TpdSecret *key;
+  TpdSecret *wide; /* the key for crypto/aes_wide.h; NULL: OpenSSL decrypts */
 };
 
 typedef struct {
@@ -181,6 +186,7 @@ tpd_content_cipher_new (const guint8 *key, gsize key_len, TpdCipherMode mode, Tp
   cipher->mode = mode;
   cipher->iv_rule = mode == TPD_CIPHER_CBC4K ? TPD_IV_INDEX : mode == TPD_CIPHER_CBC512 ? TPD_IV_OFFSET : iv_rule;
   cipher->key = tpd_secret_new (key, key_len);
+  cipher->wide = tpd_aes_wide_new (key, key_len);
   return cipher;
 }
 
@@ -197,6 +203,7 @@ tpd_content_cipher_unref (TpdContentCipher *cipher)
   if (!g_atomic_int_dec_and_test (&cipher->ref_count))
     return;
   tpd_secret_unref (cipher->key);
+  g_clear_pointer (&cipher->wide, tpd_secret_unref);
   g_free (cipher);
 }
 
@@ -340,6 +347,31 @@ cbc_decrypt (const TpdContentCipher *cipher, CacheEntry *contexts, guint8 *data,
   return TRUE;
 }
 
+static void
+wide_decrypt (const TpdContentCipher *cipher, guint8 *data, gsize len, guint64 offset)
+{
+  gsize size = tpd_cipher_mode_segment (cipher->mode);
+
+  if (cipher->mode == TPD_CIPHER_ECB)
+    {
+      tpd_aes_wide_ecb_decrypt (cipher->wide, data, len);
+      return;
+    }
+  while (len > 0)
+    {
+      gsize run = MIN (len, size);
+      guint64 le = GUINT64_TO_LE (cipher->iv_rule == TPD_IV_OFFSET ? offset : offset / size);
+      guint8 iv[BLOCK] = { 0 };
+
+      memcpy (iv, &le, sizeof le);
+      tpd_aes_wide_encrypt_block (cipher->wide, iv);
+      tpd_aes_wide_cbc_decrypt (cipher->wide, data, run, iv);
+      data += run;
+      len -= run;
+      offset += run;
+    }
+}
+
 gboolean
 tpd_content_cipher_decrypt (TpdContentCipher *cipher, guint8 *data, gsize len, guint64 offset, GError **error)
 {
@@ -355,6 +387,11 @@ tpd_content_cipher_decrypt (TpdContentCipher *cipher, guint8 *data, gsize len, g
     }
   if (len == 0)
     return TRUE;
+  if (cipher->wide != NULL)
+    {
+      wide_decrypt (cipher, data, len, offset);
+      return TRUE;
+    }
 
   ERR_set_mark ();
   contexts = cache_entry_get (cipher);

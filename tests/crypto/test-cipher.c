@@ -15,6 +15,7 @@
 #include <openssl/evp.h>
 
 #include "base/error.h"
+#include "crypto/aes_wide.h"
 
 static const guint8 test_key[32] = { 0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
                                      16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31 };
@@ -32,6 +33,9 @@ static const Variant variants[] = {
   { TPD_CIPHER_CBC4K_NOPAD, TPD_IV_OFFSET, 4096 },
   { TPD_CIPHER_CBC512, TPD_IV_OFFSET, 512 },
 };
+
+/* Whether the processor's wide instructions may decrypt, where it has them. */
+static gboolean wide = TRUE;
 
 /* What OpenSSL has allocated, seen through CRYPTO_set_mem_functions(). */
 static atomic_long allocations, live;
@@ -447,7 +451,8 @@ allocates_nothing (void)
       long before = allocations;
 
       decrypt (cipher, data, 16, 0);
-      g_assert_cmpint (allocations, >, before);
+      if (!wide)
+        g_assert_cmpint (allocations, >, before);
       before = allocations;
       for (guint i = 0; i < 20; i++)
         decrypt (cipher, data, 300000 / 16 * 16, i * 4096);
@@ -636,23 +641,55 @@ padding (void)
     }
 }
 
+typedef struct {
+  const char *name;
+  void (*run) (void);
+} Test;
+
+static const Test tests[] = {
+  { "every-vector", vectors },
+  { "iv-constants", iv_constants },
+  { "modes-with-one-iv-rule-keep-it", fixed_rules },
+  { "text-published-by-microsoft", published_text },
+  { "segments-beyond-32-bit", beyond_32_bit },
+  { "random-access-at-every-segment", random_access },
+  { "long-runs", long_runs },
+  { "eight-threads-share-twelve-ciphers", eight_threads },
+  { "allocates-nothing-once-met", allocates_nothing },
+  { "successor-at-the-same-address", successor_at_the_same_address },
+  { "refusals-wipe-the-data", refusals },
+  { "properties", properties },
+};
+
+static void
+run_wide (gconstpointer data)
+{
+  wide = TRUE;
+  tpd_aes_wide_set_allowed (TRUE);
+  ((const Test *) data)->run ();
+}
+
+static void
+run_openssl (gconstpointer data)
+{
+  wide = FALSE;
+  tpd_aes_wide_set_allowed (FALSE);
+  ((const Test *) data)->run ();
+}
+
 int
 main (int argc, char **argv)
 {
   g_assert_true (CRYPTO_set_mem_functions (count_malloc, count_realloc, count_free) == 1);
   g_test_init (&argc, &argv, NULL);
-  g_test_add_func ("/cipher/every-vector", vectors);
-  g_test_add_func ("/cipher/iv-constants", iv_constants);
-  g_test_add_func ("/cipher/modes-with-one-iv-rule-keep-it", fixed_rules);
-  g_test_add_func ("/cipher/text-published-by-microsoft", published_text);
-  g_test_add_func ("/cipher/segments-beyond-32-bit", beyond_32_bit);
-  g_test_add_func ("/cipher/random-access-at-every-segment", random_access);
-  g_test_add_func ("/cipher/long-runs", long_runs);
-  g_test_add_func ("/cipher/eight-threads-share-twelve-ciphers", eight_threads);
-  g_test_add_func ("/cipher/allocates-nothing-once-met", allocates_nothing);
-  g_test_add_func ("/cipher/successor-at-the-same-address", successor_at_the_same_address);
-  g_test_add_func ("/cipher/refusals-wipe-the-data", refusals);
-  g_test_add_func ("/cipher/properties", properties);
+  for (guint i = 0; i < G_N_ELEMENTS (tests); i++)
+    {
+      g_autofree char *here = g_strconcat ("/cipher/", tests[i].name, NULL);
+      g_autofree char *there = g_strconcat ("/cipher/by-openssl/", tests[i].name, NULL);
+
+      g_test_add_data_func (here, &tests[i], run_wide);
+      g_test_add_data_func (there, &tests[i], run_openssl);
+    }
   g_test_add_func ("/cipher/names", names);
   g_test_add_func ("/cipher/mode-words-in-either-byte-order", mode_words);
   g_test_add_func ("/cipher/body-sizes", sizes);
