@@ -46,6 +46,9 @@ find_header (const guint8 *head, gsize len)
 static gboolean
 pdf_candidate (const guint8 *head, gsize len, guint64 size)
 {
+  /* An archive whose first member is a PDF that is stored as it is. */
+  if (len >= 4 && memcmp (head, "PK\003\004", 4) == 0)
+    return FALSE;
   return find_header (head, len) != NULL;
 }
 
