@@ -200,6 +200,8 @@ tpd_opaque_look (TpdSource *source, const TpdProbe *probe, TpdOpaque *opaque, GE
       }
   if (memcmp (probe->head, "!BDN", 4) == 0)
     return look_at_mailbox (source, opaque, error);
+  if (probe->package)
+    return TRUE;
   if (memcmp (probe->head, "PK\003\004", 4) == 0)
     return look_at_zip (source, opaque, error);
   if (!tpd_cfb_magic (probe->head, sizeof probe->head))

@@ -57,25 +57,44 @@ names_document (const guint8 *name, gsize len)
   return FALSE;
 }
 
-/* The header in front, when the directory is of no help. */
-static gboolean
-look_at_first (TpdSource *source, TpdPackageFacts *facts, GError **error)
+/* The header in front; what cannot be told stays as it is. */
+static void
+parse_first (const guint8 *head, gsize len, TpdPackageFacts *facts)
 {
-  guint8 header[FIRST_SIZE];
-  gsize len = (gsize) MIN (source->size, (guint64) sizeof header);
-  TpdBytes bytes = tpd_bytes (header, len);
+  TpdBytes bytes = tpd_bytes (head, len);
   const guint8 *name;
   guint16 flags, name_len;
 
-  if (len < TPD_ZIP_LOCAL_SIZE)
-    return TRUE;
-  if (!tpd_source_read_exact (source, header, len, 0, error))
-    return FALSE;
   if (tpd_bytes_seek (&bytes, 6) && tpd_bytes_take_u16le (&bytes, &flags))
     facts->encrypted = is_encrypted (flags);
   if (tpd_bytes_seek (&bytes, 26) && tpd_bytes_take_u16le (&bytes, &name_len)
       && tpd_bytes_seek (&bytes, TPD_ZIP_LOCAL_SIZE) && tpd_bytes_take (&bytes, name_len, &name))
     facts->document = names_document (name, name_len);
+}
+
+gboolean
+tpd_package_starts (const guint8 *head, gsize len)
+{
+  TpdPackageFacts facts = { 0 };
+
+  if (len < TPD_ZIP_LOCAL_SIZE || memcmp (head, "PK\003\004", 4) != 0)
+    return FALSE;
+  parse_first (head, len, &facts);
+  return facts.document && !facts.encrypted;
+}
+
+/* When the directory is of no help. */
+static gboolean
+look_at_first (TpdSource *source, TpdPackageFacts *facts, GError **error)
+{
+  guint8 header[FIRST_SIZE];
+  gsize len = (gsize) MIN (source->size, (guint64) sizeof header);
+
+  if (len < TPD_ZIP_LOCAL_SIZE)
+    return TRUE;
+  if (!tpd_source_read_exact (source, header, len, 0, error))
+    return FALSE;
+  parse_first (header, len, facts);
   return TRUE;
 }
 

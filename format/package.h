@@ -13,6 +13,10 @@ typedef struct {
   gboolean document;  /* OOXML, XPS, OpenDocument, EPUB and their like: no archive */
 } TpdPackageFacts;
 
+/* Whether a file that starts with the `len` bytes `head` is a document, by its
+ * first member: FALSE says nothing. */
+gboolean tpd_package_starts (const guint8 *head, gsize len);
+
 /* `source` starts like a ZIP. FALSE only when it cannot be read. */
 gboolean tpd_package_look (TpdSource *source, TpdPackageFacts *facts, GError **error);
 

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "format/format.h"
+#include "format/package.h"
 
 static const TpdFormat *const formats[] = {
   &tpd_format_pfile, &tpd_format_office, &tpd_format_rpmsg, &tpd_format_eml, &tpd_format_msg, &tpd_format_pdf,
@@ -155,6 +156,7 @@ tpd_probe (TpdSource *source, TpdBudget *budget)
       return probe;
     }
   memcpy (probe->head, head, MIN (len, sizeof probe->head));
+  probe->package = tpd_package_starts (head, len);
   for (gsize i = 0; i < G_N_ELEMENTS (formats); i++)
     {
       if (!formats[i]->candidate (head, len, source->size))

@@ -145,24 +145,24 @@ static gboolean
 parse_member (TpdZip *zip, TpdBytes *bytes, TpdZipMember *member)
 {
   guint32 magic, packed, size, header;
-  guint16 extra_len, comment_len;
   const guint8 *extra;
 
   member->central = zip->directory + bytes->pos;
-  if (!tpd_bytes_take_u32le (bytes, &magic) || magic != 0x02014b50 || !tpd_bytes_skip (bytes, 4)
-      || !tpd_bytes_take_u16le (bytes, &member->flags) || !tpd_bytes_take_u16le (bytes, &member->method)
-      || !tpd_bytes_take_u16le (bytes, &member->time) || !tpd_bytes_take_u16le (bytes, &member->date)
-      || !tpd_bytes_take_u32le (bytes, &member->crc) || !tpd_bytes_take_u32le (bytes, &packed)
-      || !tpd_bytes_take_u32le (bytes, &size) || !tpd_bytes_take_u16le (bytes, &member->name_len)
-      || !tpd_bytes_take_u16le (bytes, &extra_len) || !tpd_bytes_take_u16le (bytes, &comment_len)
-      || !tpd_bytes_skip (bytes, 8) || !tpd_bytes_take_u32le (bytes, &header)
-      || !tpd_bytes_take (bytes, member->name_len, &member->name) || !tpd_bytes_take (bytes, extra_len, &extra)
-      || !tpd_bytes_skip (bytes, comment_len))
+  if (!tpd_bytes_take_u32le (bytes, &magic) || magic != 0x02014b50 || !tpd_bytes_take_u16le (bytes, &member->made)
+      || !tpd_bytes_skip (bytes, 2) || !tpd_bytes_take_u16le (bytes, &member->flags)
+      || !tpd_bytes_take_u16le (bytes, &member->method) || !tpd_bytes_take_u16le (bytes, &member->time)
+      || !tpd_bytes_take_u16le (bytes, &member->date) || !tpd_bytes_take_u32le (bytes, &member->crc)
+      || !tpd_bytes_take_u32le (bytes, &packed) || !tpd_bytes_take_u32le (bytes, &size)
+      || !tpd_bytes_take_u16le (bytes, &member->name_len) || !tpd_bytes_take_u16le (bytes, &member->extra_len)
+      || !tpd_bytes_take_u16le (bytes, &member->comment_len) || !tpd_bytes_skip (bytes, 4)
+      || !tpd_bytes_take_u32le (bytes, &member->attributes) || !tpd_bytes_take_u32le (bytes, &header)
+      || !tpd_bytes_take (bytes, member->name_len, &member->name) || !tpd_bytes_take (bytes, member->extra_len, &extra)
+      || !tpd_bytes_skip (bytes, member->comment_len))
     return FALSE;
   member->packed = packed;
   member->size = size;
   member->header = header;
-  if (!parse_extra64 (tpd_bytes (extra, extra_len), member))
+  if (!parse_extra64 (tpd_bytes (extra, member->extra_len), member))
     return FALSE;
   return member->header <= zip->directory && zip->directory - member->header >= TPD_ZIP_LOCAL_SIZE
          && member->packed <= zip->directory - member->header - TPD_ZIP_LOCAL_SIZE;

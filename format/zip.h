@@ -23,9 +23,11 @@ typedef struct {
   guint64 central; /* where the record starts */
   guint64 header, packed, size;
   guint32 crc;
-  guint16 flags, method, time, date, name_len;
-  const guint8 *name; /* in the directory: any bytes */
-  guint64 doubtful;   /* for proof_zip.c */
+  guint16 made, flags, method, time, date, name_len;
+  guint32 attributes;
+  const guint8 *name;             /* in the directory: any bytes; behind it: */
+  guint16 extra_len, comment_len; /* extra fields and comment */
+  guint64 doubtful;               /* for proof_zip.c */
 } TpdZipMember;
 
 typedef struct {
