@@ -95,6 +95,7 @@ tpd_index_batch_put (TpdIndexBatch *batch, const TpdIndexRow *row, const TpdInde
   item->row = *row;
   item->row.name = name;
   item->row.extension = keep (batch, row->extension);
+  item->row.archive = keep (batch, row->archive);
   item->link = link;
   if (document != NULL)
     item->document = keep_document (batch, document);
@@ -104,6 +105,12 @@ void
 tpd_index_batch_remove (TpdIndexBatch *batch, const char *name)
 {
   add_item (batch, TPD_INDEX_REMOVE, name);
+}
+
+void
+tpd_index_batch_remove_members (TpdIndexBatch *batch, const char *name)
+{
+  add_item (batch, TPD_INDEX_REMOVE_MEMBERS, name);
 }
 
 void

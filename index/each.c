@@ -81,19 +81,27 @@ tell_row (TpdIndexReader *reader, const char *dir, TpdIndexWhich which, TpdIndex
   TpdIndexEntry entry = { .dir = dir };
   TpdIndexRow row = { 0 };
   const char *bytes, *extension;
-  g_autofree char *name = NULL;
+  g_autofree char *name = NULL, *archive = NULL;
   gsize len;
 
-  if (!tpd_index_read_row (reader->rows, &row))
+  if (!tpd_index_read_row (reader->all_rows, &row))
     return TRUE;
-  if (row.document == 0 && (which == TPD_INDEX_DOCUMENTS || (which == TPD_INDEX_AND_OPAQUE && row.opaque == 0)))
+  if (row.document == 0
+      && (which == TPD_INDEX_DOCUMENTS
+          || (which == TPD_INDEX_AND_OPAQUE && row.opaque == TPD_OPAQUE_NONE && row.members == 0)))
     return TRUE;
   if (!full_document (reader, row.document, &entry.document, error))
     return FALSE;
-  bytes = tpd_index_column_name (reader->rows, 0, &len);
+  bytes = tpd_index_column_name (reader->all_rows, 0, &len);
   name = g_strndup (bytes, len);
-  extension = (const char *) sqlite3_column_text (reader->rows, 11);
+  extension = (const char *) sqlite3_column_text (reader->all_rows, 11);
   row.name = name;
+  if (sqlite3_column_type (reader->all_rows, 17) == SQLITE_BLOB)
+    {
+      bytes = tpd_index_column_name (reader->all_rows, 17, &len);
+      archive = g_strndup (bytes, len);
+    }
+  row.archive = archive;
   row.extension = extension;
   entry.row = &row;
   *go_on = each (data, &entry);
@@ -107,12 +115,12 @@ tell_dir (TpdIndexReader *reader, gint64 id, const char *dir, TpdIndexWhich whic
   int code = SQLITE_ROW;
   gboolean good = TRUE;
 
-  sqlite3_bind_int64 (reader->rows, 1, id);
-  while (good && *go_on && (code = sqlite3_step (reader->rows)) == SQLITE_ROW)
+  sqlite3_bind_int64 (reader->all_rows, 1, id);
+  while (good && *go_on && (code = sqlite3_step (reader->all_rows)) == SQLITE_ROW)
     good = tell_row (reader, dir, which, each, data, go_on, error);
   if (good && code != SQLITE_DONE && code != SQLITE_ROW)
     good = tpd_index_reader_fail (reader, code, error);
-  sqlite3_reset (reader->rows);
+  sqlite3_reset (reader->all_rows);
   return good;
 }
 

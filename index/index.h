@@ -28,7 +28,7 @@
 #include "format/opaque.h"
 
 /* Goes up when the tables change: files of another version are set aside. */
-#define TPD_INDEX_SCHEMA 2
+#define TPD_INDEX_SCHEMA 3
 
 typedef struct _TpdIndex TpdIndex;
 
@@ -115,7 +115,25 @@ TpdIndexDocument *tpd_index_document_copy (const TpdIndexDocument *document);
 void tpd_index_document_free (TpdIndexDocument *document);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdIndexDocument, tpd_index_document_free)
 
-/* One name of a regular file. */
+/* Whether a file that is an archive was looked into. */
+typedef enum {
+  TPD_INDEX_CONTAINER_NONE,   /* it is none, or of a kind that is not looked into */
+  TPD_INDEX_CONTAINER_CLOSED, /* not, as it was asked for */
+  TPD_INDEX_CONTAINER_LOOKED, /* all of it */
+  TPD_INDEX_CONTAINER_PARTLY, /* some of it could not be */
+} TpdIndexContainer;
+
+#define TPD_INDEX_N_CONTAINER (TPD_INDEX_CONTAINER_PARTLY + 1)
+
+/* "none", "closed", "looked", "partly". */
+const char *tpd_index_container_word (TpdIndexContainer container);
+
+/*
+ * One name of a regular file, or a protected member of an archive: its name
+ * is that of the archive with "!/" and the member's name behind (the second of
+ * a name: "!2/"), which no file can have. Its size is the member's; inode and
+ * times are the archive's, with whose row it comes and goes.
+ */
 typedef struct {
   const char *name;
   guint64 ino, size; /* the validator: */
@@ -130,7 +148,10 @@ typedef struct {
   gboolean opened;  /* with its key: verdict and size are final */
   gboolean checked; /* and all of its plaintext was read and judged */
   TpdOpaque opaque; /* what a plain file may hide */
-  gboolean exact;   /* plain_size is known */
+  TpdIndexContainer container;
+  guint64 members;     /* protected ones, in an archive */
+  const char *archive; /* of a member: the name of the archive; NULL for files */
+  gboolean exact;      /* plain_size is known */
   guint64 plain_size;
   const char *extension; /* TpdProbe.extension */
   gint64 document;       /* id, 0: none; set by readers */
@@ -172,7 +193,14 @@ gboolean tpd_index_reader_lookup (TpdIndexReader *reader, const char *name, cons
 gboolean tpd_index_reader_document (TpdIndexReader *reader, gint64 id, const TpdIndexDocument **document,
                                     GError **error);
 
-/* Calls `each` with every name in the directory entered. */
+/* Calls `each` for the members of the archive `name` in the directory entered,
+ * in the order of their names; `document` is as above, and may be NULL. `each`
+ * must not use the reader. */
+typedef void (*TpdIndexEachMember) (gpointer data, const TpdIndexRow *row, const TpdIndexDocument *document);
+gboolean tpd_index_reader_each_member (TpdIndexReader *reader, const char *name, TpdIndexEachMember each, gpointer data,
+                                       GError **error);
+
+/* Calls `each` with every name in the directory entered, members left out. */
 typedef void (*TpdIndexEachName) (gpointer data, const char *name);
 gboolean tpd_index_reader_each_name (TpdIndexReader *reader, TpdIndexEachName each, gpointer data, GError **error);
 /* Likewise, names that were not looked up. Calls none in a huge directory:
@@ -196,7 +224,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdIndexBatch, tpd_index_batch_free)
  */
 #define TPD_INDEX_KEEP_DOCUMENT G_GINT64_CONSTANT (-1)
 void tpd_index_batch_put (TpdIndexBatch *batch, const TpdIndexRow *row, const TpdIndexDocument *document, guint64 link);
+/* With its members, if it is an archive. */
 void tpd_index_batch_remove (TpdIndexBatch *batch, const char *name);
+/* The members of the archive `name` alone: before others are put. */
+void tpd_index_batch_remove_members (TpdIndexBatch *batch, const char *name);
 /* The directory could not be read: `message`; NULL takes that back. */
 void tpd_index_batch_set_error (TpdIndexBatch *batch, const char *message);
 
@@ -246,7 +277,7 @@ typedef gboolean (*TpdIndexEach) (gpointer data, const TpdIndexEntry *entry);
 
 typedef enum {
   TPD_INDEX_DOCUMENTS,  /* rows with a document */
-  TPD_INDEX_AND_OPAQUE, /* and plain files that may hide something */
+  TPD_INDEX_AND_OPAQUE, /* and plain files that may hide something, or have protected members */
   TPD_INDEX_ALL,        /* all rows */
 } TpdIndexWhich;
 

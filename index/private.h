@@ -31,6 +31,11 @@ gboolean tpd_index_step_done (sqlite3 *db, const char *path, sqlite3_stmt *state
  * (TPD_ERROR_DAMAGED: foreign, or of another version). */
 gboolean tpd_index_prepare_schema (sqlite3 *db, const char *path, gboolean network, GError **error);
 
+/* The condition that picks the members of an archive, with three parameters in
+ * this order; and what binds them from `at` on. */
+#define TPD_INDEX_IS_MEMBER "name >= ? AND name < ? AND archive = ?"
+void tpd_index_bind_members (sqlite3_stmt *statement, int at, const char *name);
+
 /* --- Where it lies (place.c) ------------------------------------------ */
 
 /* The absolute path for `path` (NULL: default), made sure not to lie beneath
@@ -43,11 +48,11 @@ gboolean tpd_index_rename_bad (const char *path, const char *why, GError **error
 
 /* --- Batches, seen by the writer -------------------------------------- */
 
-typedef enum { TPD_INDEX_PUT, TPD_INDEX_REMOVE } TpdIndexOperation;
+typedef enum { TPD_INDEX_PUT, TPD_INDEX_REMOVE, TPD_INDEX_REMOVE_MEMBERS } TpdIndexOperation;
 
 typedef struct {
   TpdIndexOperation operation;
-  TpdIndexRow row; /* REMOVE: name only */
+  TpdIndexRow row; /* but for PUT: name only */
   const TpdIndexDocument *document;
   guint64 link;
 } TpdIndexItem;

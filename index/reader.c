@@ -38,7 +38,7 @@ tpd_index_reader_fail (TpdIndexReader *reader, int code, GError **error)
 
 #define ROW_COLUMNS                                                                                                   \
   "name, ino, size, mtime_ns, ctime_ns, decoder, kind, verdict, size_class, opened, plain_size, extension, document," \
-  " checked, opaque"
+  " checked, opaque, container, members"
 
 static gboolean
 prepare (TpdIndexReader *reader, GError **error)
@@ -48,8 +48,10 @@ prepare (TpdIndexReader *reader, GError **error)
     const char *sql;
   } all[] = {
     { &reader->find_dir, "SELECT id, error FROM dir WHERE source = ? AND path = ?" },
-    { &reader->rows, "SELECT " ROW_COLUMNS " FROM probe WHERE dir = ? ORDER BY name" },
+    { &reader->rows, "SELECT " ROW_COLUMNS " FROM probe WHERE dir = ? AND archive IS NULL ORDER BY name" },
     { &reader->row, "SELECT " ROW_COLUMNS " FROM probe WHERE dir = ? AND name = ?" },
+    { &reader->members, "SELECT " ROW_COLUMNS " FROM probe WHERE dir = ? AND " TPD_INDEX_IS_MEMBER " ORDER BY name" },
+    { &reader->all_rows, "SELECT " ROW_COLUMNS ", archive FROM probe WHERE dir = ? ORDER BY name" },
     { &reader->document, "SELECT key, issued, rms_owner, template_name, double_key FROM document WHERE id = ?" },
     { &reader->key, "SELECT fingerprint, bits, guid, tenant, url FROM key WHERE id = ?" },
   };
@@ -89,6 +91,8 @@ tpd_index_reader_free (TpdIndexReader *reader)
   sqlite3_finalize (reader->find_dir);
   sqlite3_finalize (reader->rows);
   sqlite3_finalize (reader->row);
+  sqlite3_finalize (reader->members);
+  sqlite3_finalize (reader->all_rows);
   sqlite3_finalize (reader->document);
   sqlite3_finalize (reader->key);
   sqlite3_finalize (reader->dirs);
@@ -151,10 +155,10 @@ tpd_index_read_row (sqlite3_stmt *statement, TpdIndexRow *row)
   guint kind = column_enum (statement, 6, TPD_KIND_ZIP + 1);
   guint verdict = column_enum (statement, 7, TPD_N_VERDICTS);
   guint size_class = column_enum (statement, 8, TPD_SIZE_NEEDS_DECODING + 1);
-
   guint opaque = column_enum (statement, 14, TPD_N_OPAQUE);
+  guint container = column_enum (statement, 15, TPD_INDEX_N_CONTAINER);
 
-  if (opaque >= TPD_N_OPAQUE || kind > TPD_KIND_ZIP || verdict >= TPD_N_VERDICTS
+  if (opaque >= TPD_N_OPAQUE || container >= TPD_INDEX_N_CONTAINER || kind > TPD_KIND_ZIP || verdict >= TPD_N_VERDICTS
       || size_class > TPD_SIZE_NEEDS_DECODING)
     return FALSE;
   row->ino = (guint64) sqlite3_column_int64 (statement, 1);
@@ -171,6 +175,9 @@ tpd_index_read_row (sqlite3_stmt *statement, TpdIndexRow *row)
   row->document = sqlite3_column_int64 (statement, 12);
   row->checked = sqlite3_column_int (statement, 13) != 0;
   row->opaque = (TpdOpaque) opaque;
+  row->container = (TpdIndexContainer) container;
+  row->members = (guint64) MAX (sqlite3_column_int64 (statement, 16), 0);
+  row->archive = NULL;
   return TRUE;
 }
 
@@ -317,7 +324,8 @@ tpd_index_reader_count (TpdIndexReader *reader, guint64 *count, GError **error)
   *count = reader->slots->len;
   if (!reader->huge)
     return TRUE;
-  statement = tpd_index_prepare (reader->db, reader->index->path, "SELECT count(*) FROM probe WHERE dir = ?", error);
+  statement = tpd_index_prepare (reader->db, reader->index->path,
+                                 "SELECT count(*) FROM probe WHERE dir = ? AND archive IS NULL", error);
   if (statement == NULL)
     return FALSE;
   sqlite3_bind_int64 (statement, 1, reader->dir_id);
@@ -392,8 +400,8 @@ tpd_index_reader_lookup (TpdIndexReader *reader, const char *name, const TpdInde
 gboolean
 tpd_index_reader_each_name (TpdIndexReader *reader, TpdIndexEachName each, gpointer data, GError **error)
 {
-  sqlite3_stmt *statement =
-      tpd_index_prepare (reader->db, reader->index->path, "SELECT name FROM probe WHERE dir = ?", error);
+  sqlite3_stmt *statement = tpd_index_prepare (reader->db, reader->index->path,
+                                               "SELECT name FROM probe WHERE dir = ? AND archive IS NULL", error);
   int code;
 
   if (statement == NULL)
@@ -515,4 +523,46 @@ tpd_index_reader_document (TpdIndexReader *reader, gint64 id, const TpdIndexDocu
     return FALSE;
   *document = &reader->last;
   return TRUE;
+}
+
+/* --- Members of archives ------------------------------------------------ */
+
+static gboolean
+tell_member (TpdIndexReader *reader, const char *archive, TpdIndexEachMember each, gpointer data, GError **error)
+{
+  const TpdIndexDocument *document = NULL;
+  const char *bytes, *extension;
+  g_autofree char *name = NULL;
+  TpdIndexRow row = { 0 };
+  gsize len;
+
+  if (!tpd_index_read_row (reader->members, &row))
+    return TRUE;
+  if (row.document != 0 && !tpd_index_reader_document (reader, row.document, &document, error))
+    return FALSE;
+  bytes = tpd_index_column_name (reader->members, 0, &len);
+  name = g_strndup (bytes, len);
+  extension = (const char *) sqlite3_column_text (reader->members, 11);
+  row.name = name;
+  row.extension = extension;
+  row.archive = archive;
+  each (data, &row, document);
+  return TRUE;
+}
+
+gboolean
+tpd_index_reader_each_member (TpdIndexReader *reader, const char *name, TpdIndexEachMember each, gpointer data,
+                              GError **error)
+{
+  int code = SQLITE_ROW;
+  gboolean good = TRUE;
+
+  sqlite3_bind_int64 (reader->members, 1, reader->dir_id);
+  tpd_index_bind_members (reader->members, 2, name);
+  while (good && (code = sqlite3_step (reader->members)) == SQLITE_ROW)
+    good = tell_member (reader, name, each, data, error);
+  if (good && code != SQLITE_DONE)
+    good = tpd_index_reader_fail (reader, code, error);
+  sqlite3_reset (reader->members);
+  return good;
 }

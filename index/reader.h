@@ -13,7 +13,7 @@ typedef struct {
 struct _TpdIndexReader {
   TpdIndex *index;
   sqlite3 *db;
-  sqlite3_stmt *find_dir, *rows, *row, *document, *key;
+  sqlite3_stmt *find_dir, *rows, *row, *members, *all_rows, *document, *key;
   sqlite3_stmt *dirs, *full_document; /* prepared when a report asks */
 
   char *dir; /* NULL: none entered */

@@ -4,6 +4,7 @@
  * people who query the file by hand; keep it true.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "index/private.h"
@@ -54,6 +55,9 @@ static const char schema[] =
     " document INTEGER REFERENCES document (id),"
     " checked INTEGER NOT NULL,"
     " opaque INTEGER NOT NULL,"
+    " container INTEGER NOT NULL,"
+    " members INTEGER NOT NULL,"
+    " archive BLOB,"
     " PRIMARY KEY (dir, name)) WITHOUT ROWID;"
 
     "CREATE INDEX probe_document ON probe (document) WHERE document IS NOT NULL;"
@@ -119,16 +123,43 @@ static const char schema[] =
     " document.cipher AS cipher, document.proof AS proof, document.double_key AS double_key,"
     " document.signature AS signature, document.linked AS linked, document.expires AS expires,"
     " document.rights AS rights, probe.checked AS checked, NULLIF(opaque.word, 'none') AS opaque,"
+    " NULLIF(container.word, 'none') AS container, probe.members AS members, probe.archive IS NOT NULL AS member,"
     " detail.json AS json"
     " FROM probe JOIN dir ON dir.id = probe.dir JOIN source ON source.id = dir.source"
     " JOIN word AS kind ON kind.what = 'kind' AND kind.code = probe.kind"
     " JOIN word AS verdict ON verdict.what = 'verdict' AND verdict.code = probe.verdict"
     " JOIN word AS opaque ON opaque.what = 'opaque' AND opaque.code = probe.opaque"
+    " JOIN word AS container ON container.what = 'container' AND container.code = probe.container"
     " LEFT JOIN document ON document.id = probe.document LEFT JOIN key ON key.id = document.key"
     " LEFT JOIN detail ON detail.document = document.id;";
 
 static const char marks[] =
     "PRAGMA application_id = " TEXT (APPLICATION_ID) "; PRAGMA user_version = " TEXT (TPD_INDEX_SCHEMA) ";";
+
+const char *
+tpd_index_container_word (TpdIndexContainer container)
+{
+  static const char *const words[] = {
+    [TPD_INDEX_CONTAINER_NONE] = "none",
+    [TPD_INDEX_CONTAINER_CLOSED] = "closed",
+    [TPD_INDEX_CONTAINER_LOOKED] = "looked",
+    [TPD_INDEX_CONTAINER_PARTLY] = "partly",
+  };
+
+  g_return_val_if_fail ((guint) container < G_N_ELEMENTS (words), "none");
+  return words[container];
+}
+
+/* '!' is followed by '/', or by a number and '/': ':' comes behind '9'. */
+void
+tpd_index_bind_members (sqlite3_stmt *statement, int at, const char *name)
+{
+  g_autofree char *from = g_strconcat (name, "!/", NULL), *to = g_strconcat (name, "!:", NULL);
+
+  sqlite3_bind_blob64 (statement, at, from, strlen (from), SQLITE_TRANSIENT);
+  sqlite3_bind_blob64 (statement, at + 1, to, strlen (to), SQLITE_TRANSIENT);
+  sqlite3_bind_blob64 (statement, at + 2, name, strlen (name), SQLITE_STATIC);
+}
 
 void
 tpd_index_set_sqlite_error (GError **error, sqlite3 *db, int code, const char *path)
@@ -280,6 +311,8 @@ add_words (sqlite3 *db, const char *path, GError **error)
     good = add_word (db, path, statement, "verdict", i, tpd_verdict_word ((TpdVerdict) i), error);
   for (guint i = 0; good && i < TPD_N_OPAQUE; i++)
     good = add_word (db, path, statement, "opaque", i, tpd_opaque_word ((TpdOpaque) i), error);
+  for (guint i = 0; good && i < TPD_INDEX_N_CONTAINER; i++)
+    good = add_word (db, path, statement, "container", i, tpd_index_container_word ((TpdIndexContainer) i), error);
   sqlite3_finalize (statement);
   return good;
 }

@@ -49,15 +49,18 @@ prepare (TpdIndexWriter *writer, GError **error)
     { &sql->set_error, "UPDATE dir SET error = ? WHERE id = ?" },
     { &sql->put,
       "INSERT INTO probe (dir, name, ino, size, mtime_ns, ctime_ns, decoder, kind, verdict, size_class, opened,"
-      " plain_size, extension, document, checked, opaque) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-      " ON CONFLICT (dir, name) DO UPDATE SET document = CASE WHEN ?17"
+      " plain_size, extension, document, checked, opaque, container, members, archive)"
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+      " ON CONFLICT (dir, name) DO UPDATE SET document = CASE WHEN ?20"
       " AND ino = excluded.ino AND size = excluded.size AND mtime_ns = excluded.mtime_ns"
       " AND ctime_ns = excluded.ctime_ns THEN document ELSE excluded.document END,"
       " ino = excluded.ino, size = excluded.size, mtime_ns = excluded.mtime_ns, ctime_ns = excluded.ctime_ns,"
       " decoder = excluded.decoder, kind = excluded.kind, verdict = excluded.verdict,"
       " size_class = excluded.size_class, opened = excluded.opened, plain_size = excluded.plain_size,"
-      " extension = excluded.extension, checked = excluded.checked, opaque = excluded.opaque" },
+      " extension = excluded.extension, checked = excluded.checked, opaque = excluded.opaque,"
+      " container = excluded.container, members = excluded.members, archive = excluded.archive" },
     { &sql->remove, "DELETE FROM probe WHERE dir = ? AND name = ?" },
+    { &sql->remove_members, "DELETE FROM probe WHERE dir = ? AND " TPD_INDEX_IS_MEMBER },
     { &sql->find_key, "SELECT id FROM key WHERE fingerprint = ?" },
     { &sql->add_key, "INSERT INTO key (fingerprint, guid, bits, tenant, url) VALUES (?, ?, ?, ?, ?)" },
     { &sql->add_document,
@@ -304,7 +307,24 @@ put (TpdIndexWriter *writer, gint64 dir, const TpdIndexItem *item, GError **erro
     sqlite3_bind_null (statement, 14);
   sqlite3_bind_int (statement, 15, row->checked);
   sqlite3_bind_int64 (statement, 16, (gint64) row->opaque);
-  sqlite3_bind_int (statement, 17, document == 0 && row->document == TPD_INDEX_KEEP_DOCUMENT);
+  sqlite3_bind_int64 (statement, 17, (gint64) row->container);
+  sqlite3_bind_int64 (statement, 18, (gint64) MIN (row->members, (guint64) G_MAXINT64));
+  if (row->archive != NULL)
+    sqlite3_bind_blob64 (statement, 19, row->archive, strlen (row->archive), SQLITE_STATIC);
+  else
+    sqlite3_bind_null (statement, 19);
+  sqlite3_bind_int (statement, 20, document == 0 && row->document == TPD_INDEX_KEEP_DOCUMENT);
+  return tpd_index_writer_step (writer, statement, error);
+}
+
+static gboolean
+remove_members (TpdIndexWriter *writer, gint64 dir, const char *name, GError **error)
+{
+  sqlite3_stmt *statement = writer->sql.remove_members;
+
+  writer->replaced = TRUE;
+  sqlite3_bind_int64 (statement, 1, dir);
+  tpd_index_bind_members (statement, 2, name);
   return tpd_index_writer_step (writer, statement, error);
 }
 
@@ -313,7 +333,8 @@ remove_row (TpdIndexWriter *writer, gint64 dir, const char *name, GError **error
 {
   sqlite3_stmt *statement = writer->sql.remove;
 
-  writer->replaced = TRUE;
+  if (!remove_members (writer, dir, name, error))
+    return FALSE;
   sqlite3_bind_int64 (statement, 1, dir);
   sqlite3_bind_blob64 (statement, 2, name, strlen (name), SQLITE_STATIC);
   return tpd_index_writer_step (writer, statement, error);
@@ -325,6 +346,20 @@ store_error (TpdIndexWriter *writer, gint64 dir, const char *message, GError **e
   bind_text (writer->sql.set_error, 1, message);
   sqlite3_bind_int64 (writer->sql.set_error, 2, dir);
   return tpd_index_writer_step (writer, writer->sql.set_error, error);
+}
+
+static gboolean
+write_item (TpdIndexWriter *writer, gint64 dir, const TpdIndexItem *item, GError **error)
+{
+  switch (item->operation)
+    {
+    case TPD_INDEX_REMOVE:
+      return remove_row (writer, dir, item->row.name, error);
+    case TPD_INDEX_REMOVE_MEMBERS:
+      return remove_members (writer, dir, item->row.name, error);
+    default:
+      return put (writer, dir, item, error);
+    }
 }
 
 static gboolean
@@ -347,10 +382,8 @@ write_batch (TpdIndexWriter *writer, const TpdIndexBatch *batch, GError **error)
   for (guint i = 0; i < n; i++)
     {
       const TpdIndexItem *item = &g_array_index (batch->items, TpdIndexItem, i);
-      gboolean good = item->operation == TPD_INDEX_PUT ? put (writer, id, item, error)
-                                                       : remove_row (writer, id, item->row.name, error);
 
-      if (!good)
+      if (!write_item (writer, id, item, error))
         return FALSE;
       writer->rows++;
     }

@@ -7,7 +7,7 @@
 typedef struct {
   sqlite3_stmt *begin, *commit, *rollback;
   sqlite3_stmt *find_dir, *add_dir, *set_error;
-  sqlite3_stmt *put, *remove;
+  sqlite3_stmt *put, *remove, *remove_members;
   sqlite3_stmt *find_key, *add_key, *add_document, *add_detail;
 } Statements;
 
