@@ -30,6 +30,7 @@ arguments_clear (Arguments *arguments)
 {
   tpd_filter_clear (&arguments->scan.filter);
   g_clear_pointer (&arguments->opened, tpd_index_free);
+  g_clear_pointer (&arguments->scan.scratch, tpd_scratch_pool_free);
   tpd_accept_free (arguments->accept);
   g_clear_pointer (&arguments->listed, g_ptr_array_unref);
   g_free (arguments->index);
@@ -73,6 +74,8 @@ open_files (TpdConfinement *reach, gpointer data, GError **error)
       if (arguments->listed == NULL)
         return FALSE;
     }
+  if (!arguments->scan.no_containers)
+    arguments->scan.scratch = tpd_scratch_pool_new (2 * arguments->scan.jobs);
   arguments->opened = tpd_index_open (arguments->index, arguments->scan.root, error);
   return arguments->opened != NULL && tpd_index_reach (arguments->opened, reach, error);
 }
@@ -156,6 +159,7 @@ tpd_cmd_preflight (int argc, char **argv)
       NULL },
     { "snapshots", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.snapshots, "Also enter .snapshot, ~snapshot and .zfs",
       NULL },
+    { "no-containers", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.no_containers, "Do not look into zip archives", NULL },
     { "recall", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.recall, "Also read files whose content is offline", NULL },
     { "csv", 0, 0, G_OPTION_ARG_NONE, &arguments.csv, "Write CSV, one line a file and table", NULL },
     { NULL },

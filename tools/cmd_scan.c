@@ -30,6 +30,7 @@ arguments_clear (Arguments *arguments)
 {
   tpd_filter_clear (&arguments->scan.filter);
   g_clear_pointer (&arguments->opened, tpd_index_free);
+  g_clear_pointer (&arguments->scan.scratch, tpd_scratch_pool_free);
   g_clear_pointer (&arguments->page, tpd_late_file_free);
   g_free (arguments->index);
   g_free (arguments->html);
@@ -120,6 +121,8 @@ open_outputs (TpdConfinement *reach, gpointer data, GError **error)
 {
   Arguments *arguments = data;
 
+  if (!arguments->scan.no_containers)
+    arguments->scan.scratch = tpd_scratch_pool_new (2 * arguments->scan.jobs);
   arguments->opened = tpd_index_open (arguments->index, arguments->scan.root, error);
   if (arguments->opened == NULL || !tpd_index_reach (arguments->opened, reach, error))
     return FALSE;
@@ -177,6 +180,7 @@ tpd_cmd_scan (int argc, char **argv)
       NULL },
     { "snapshots", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.snapshots, "Also enter .snapshot, ~snapshot and .zfs",
       NULL },
+    { "no-containers", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.no_containers, "Do not look into zip archives", NULL },
     { "recall", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.recall, "Also read files whose content is offline", NULL },
     { "summary", 0, 0, G_OPTION_ARG_NONE, &arguments.summary, "Tell totals (default); with --json as one object",
       NULL },

@@ -11,10 +11,11 @@ const char *
 tpd_table_word (TpdTable table)
 {
   static const char *const words[] = {
-    [TPD_TABLE_NO_KEY] = "no-key",   [TPD_TABLE_DOUBLE_KEY] = "double-key",   [TPD_TABLE_FOREIGN] = "foreign",
-    [TPD_TABLE_DAMAGED] = "damaged", [TPD_TABLE_UNSUPPORTED] = "unsupported", [TPD_TABLE_UNREAD] = "unread",
-    [TPD_TABLE_OPAQUE] = "opaque",   [TPD_TABLE_ACCEPTED] = "accepted",       [TPD_TABLE_UNPROVEN] = "unproven",
-    [TPD_TABLE_RIGHTS] = "rights",   [TPD_TABLE_ARCHIVES] = "archives",       [TPD_TABLE_NAMES] = "names",
+    [TPD_TABLE_NO_KEY] = "no-key",         [TPD_TABLE_DOUBLE_KEY] = "double-key",   [TPD_TABLE_FOREIGN] = "foreign",
+    [TPD_TABLE_DAMAGED] = "damaged",       [TPD_TABLE_UNSUPPORTED] = "unsupported", [TPD_TABLE_UNREAD] = "unread",
+    [TPD_TABLE_OPAQUE] = "opaque",         [TPD_TABLE_ACCEPTED] = "accepted",       [TPD_TABLE_UNPROVEN] = "unproven",
+    [TPD_TABLE_CONTAINERS] = "containers", [TPD_TABLE_RIGHTS] = "rights",           [TPD_TABLE_ARCHIVES] = "archives",
+    [TPD_TABLE_NAMES] = "names",
   };
 
   return words[table];
@@ -32,6 +33,7 @@ tpd_table_title (TpdTable table)
     [TPD_TABLE_UNREAD] = "Not read: what they are is not known",
     [TPD_TABLE_OPAQUE] = "Opaque: nobody can tell what is inside",
     [TPD_TABLE_ACCEPTED] = "Accepted by --accept",
+    [TPD_TABLE_CONTAINERS] = "Archives with protected files inside, which are counted by themselves, too",
     [TPD_TABLE_UNPROVEN] = "Opened, but not proven to be right",
     [TPD_TABLE_RIGHTS] = "Would be refused under policy=rights, but to super users",
     [TPD_TABLE_ARCHIVES] = "Not looked into: archives, disk images, encrypted PDFs",
@@ -56,11 +58,51 @@ tpd_refused_word (TpdRefused refused)
 
 /* --- Keys --------------------------------------------------------------- */
 
+typedef struct {
+  TpdPreflight *preflight;
+  TpdOwn *own;
+} Learning;
+
+static void
+container_free (gpointer data)
+{
+  TpdPreflightContainer *container = data;
+
+  g_free (container->path);
+  g_free (container);
+}
+
+static void
+learn_member (TpdPreflight *preflight, const TpdIndexEntry *entry)
+{
+  g_autofree char *path = tpd_record_path ("", entry->dir, entry->row->archive);
+  TpdVerdict verdict = tpd_record_verdict (entry->row, entry->document, preflight->report->keyring);
+  TpdPreflightContainer *container = g_hash_table_lookup (preflight->containers, path);
+
+  if (container == NULL)
+    {
+      container = g_new0 (TpdPreflightContainer, 1);
+      container->path = g_steal_pointer (&path);
+      g_hash_table_insert (preflight->containers, container->path, container);
+    }
+  container->n++;
+  if (verdict == TPD_VERDICT_OK || verdict == TPD_VERDICT_KEY_HELD)
+    return;
+  if (container->shut++ == 0)
+    container->why = verdict;
+  preflight->shut.files++;
+  preflight->shut.bytes += entry->row->size;
+}
+
 static gboolean
 learn (gpointer data, const char *path, const TpdIndexEntry *entry)
 {
+  const Learning *learning = data;
+
   if (entry->document != NULL && entry->document->has_key)
-    tpd_own_learn (data, entry->document);
+    tpd_own_learn (learning->own, entry->document);
+  if (entry->row != NULL && entry->row->archive != NULL)
+    learn_member (learning->preflight, entry);
   return TRUE;
 }
 
@@ -173,10 +215,14 @@ put (Sorting *sorting, TpdTable table, const char *why)
     sorting->go_on = sorting->each (sorting->data, table, sorting->path, entry, why);
 }
 
+/* A member may be accepted by itself, or with its archive. */
 static gboolean
 is_accepted (Sorting *sorting)
 {
-  return tpd_accept_has (sorting->preflight->accept, sorting->entry->dir, sorting->entry->row->name);
+  const TpdIndexRow *row = sorting->entry->row;
+
+  return tpd_accept_has (sorting->preflight->accept, sorting->entry->dir, row->name)
+         || (row->archive != NULL && tpd_accept_has (sorting->preflight->accept, sorting->entry->dir, row->archive));
 }
 
 /* What stands against switching off unless somebody accepts it. */
@@ -184,6 +230,24 @@ static void
 put_unless_accepted (Sorting *sorting, TpdTable table, const char *why)
 {
   put (sorting, is_accepted (sorting) ? TPD_TABLE_ACCEPTED : table, why);
+}
+
+static void
+sort_container (Sorting *sorting)
+{
+  g_autofree char *path = tpd_record_path ("", sorting->entry->dir, sorting->entry->row->name);
+  const TpdPreflightContainer *container = g_hash_table_lookup (sorting->preflight->containers, path);
+  g_autofree char *why = NULL;
+
+  if (container == NULL)
+    return;
+  if (container->shut == 0)
+    why = g_strdup_printf ("%" G_GUINT64_FORMAT " protected members, which all open", container->n);
+  else
+    why = g_strdup_printf ("%" G_GUINT64_FORMAT " protected members, of which %" G_GUINT64_FORMAT
+                           " cannot be opened (%s)",
+                           container->n, container->shut, tpd_verdict_word (container->why));
+  put (sorting, TPD_TABLE_CONTAINERS, why);
 }
 
 static void
@@ -200,6 +264,8 @@ sort_plain (Sorting *sorting, const TpdIndexRow *row)
     [TPD_OPAQUE_ARCHIVE] = "may hold protected files, which stay protected when it is unpacked",
   };
 
+  if (row->members > 0)
+    sort_container (sorting);
   if (row->opaque == TPD_OPAQUE_NONE)
     {
       if (sorting->entry->document != NULL)
@@ -355,12 +421,14 @@ tpd_preflight_judge (TpdPreflight *preflight, TpdPreflightEach each, gpointer da
   Sorting sorting = { .preflight = preflight, .each = each, .data = data, .go_on = TRUE };
   g_autoptr (TpdOwn) own =
       tpd_own_new (preflight->report->keyring, preflight->own, preflight->foreign, preflight->listed);
+  Learning learning = { preflight, own };
 
   preflight->keys = g_ptr_array_new_with_free_func (g_free);
+  preflight->containers = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, container_free);
   preflight->needed = g_hash_table_new (tpd_fingerprint_hash, tpd_fingerprint_same);
   for (guint i = 0; i < TPD_N_TABLES; i++)
     preflight->lines[i] = g_ptr_array_new_with_free_func (line_free);
-  if (!tpd_scan_report_each (preflight->report, TPD_INDEX_DOCUMENTS, learn, own, error))
+  if (!tpd_scan_report_each (preflight->report, TPD_INDEX_DOCUMENTS, learn, &learning, error))
     return FALSE;
   add_needed_keys (preflight, own);
   add_listed_keys (preflight);
@@ -376,6 +444,7 @@ tpd_preflight_judge (TpdPreflight *preflight, TpdPreflightEach each, gpointer da
 void
 tpd_preflight_clear (TpdPreflight *preflight)
 {
+  g_clear_pointer (&preflight->containers, g_hash_table_unref);
   g_clear_pointer (&preflight->needed, g_hash_table_unref);
   g_clear_pointer (&preflight->keys, g_ptr_array_unref);
   for (guint i = 0; i < TPD_N_TABLES; i++)

@@ -17,13 +17,14 @@ typedef enum {
   TPD_TABLE_FOREIGN,    /* another organisation's */
   TPD_TABLE_DAMAGED,    /* damaged, ambiguous or too large to decode */
   TPD_TABLE_UNSUPPORTED,
-  TPD_TABLE_UNREAD,   /* could not be read, or is offline */
-  TPD_TABLE_OPAQUE,   /* may hide protected files, and is not accepted */
-  TPD_TABLE_ACCEPTED, /* opaque, double key or offline, and accepted */
-  TPD_TABLE_UNPROVEN, /* opened; the plaintext is not proven to be right */
-  TPD_TABLE_RIGHTS,   /* opens, but not under policy=rights */
-  TPD_TABLE_ARCHIVES, /* not looked into, and no reason to wait */
-  TPD_TABLE_NAMES,    /* the name of a protected file, and not its content */
+  TPD_TABLE_UNREAD,     /* could not be read, or is offline */
+  TPD_TABLE_OPAQUE,     /* may hide protected files, and is not accepted */
+  TPD_TABLE_ACCEPTED,   /* opaque, double key or offline, and accepted */
+  TPD_TABLE_CONTAINERS, /* archives with protected members, which stand in the other tables */
+  TPD_TABLE_UNPROVEN,   /* opened; the plaintext is not proven to be right */
+  TPD_TABLE_RIGHTS,     /* opens, but not under policy=rights */
+  TPD_TABLE_ARCHIVES,   /* not looked into, and no reason to wait */
+  TPD_TABLE_NAMES,      /* the name of a protected file, and not its content */
   TPD_N_TABLES,
 } TpdTable;
 
@@ -59,6 +60,13 @@ typedef struct {
   guint64 size;
 } TpdPreflightLine;
 
+/* The protected members of an archive. */
+typedef struct {
+  char *path; /* below the directory */
+  guint64 n, shut;
+  TpdVerdict why; /* of the first that does not open */
+} TpdPreflightContainer;
+
 /* Lines of each table that are kept for people. */
 #define TPD_PREFLIGHT_LINES 20
 
@@ -78,6 +86,8 @@ typedef struct {
   GHashTable *needed; /* fingerprint -> one of these */
   TpdCount tables[TPD_N_TABLES];
   GPtrArray *lines[TPD_N_TABLES]; /* of TpdPreflightLine, the first ones */
+  GHashTable *containers;         /* path -> TpdPreflightContainer */
+  TpdCount shut;                  /* protected members that do not open */
   TpdCount opaque[TPD_N_OPAQUE];  /* accepted or not */
   TpdCount refused[TPD_REFUSED_N];
   TpdCount opens;    /* key held, nothing known against it */

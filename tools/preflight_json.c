@@ -185,6 +185,8 @@ tpd_preflight_print_summary (const TpdPreflight *preflight)
   tpd_json_boolean (&json, "deep", preflight->deep);
   add_count (&json, "all", scan->tally.all);
   add_count (&json, "protected", scan->tally.protected);
+  add_count (&json, "members", scan->tally.members);
+  add_count (&json, "members_shut", preflight->shut);
   add_count (&json, "opens", preflight->opens);
   add_count (&json, "unopened", preflight->unopened);
   add_count (&json, "proven", preflight->proven);

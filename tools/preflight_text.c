@@ -112,6 +112,10 @@ print_head (const TpdPreflight *preflight)
   puts ("\nFiles");
   print_count (tally->all, "in all");
   print_count (tally->protected, "protected");
+  if (tally->members.files > 0)
+    print_count (tally->members, "of these members of archives");
+  if (preflight->shut.files > 0)
+    print_count (preflight->shut, "members of archives that cannot be opened");
   print_count (preflight->opens, "protected, key held");
   if (preflight->opens.files > 0)
     print_count (preflight->proven, "opened, and proven to be right");

@@ -47,7 +47,9 @@ tpd_record_from_facts (TpdFileFacts *facts, TpdIndexRow *row, TpdIndexDocument *
   const TpdOpenOptions native = { 0 };
   gboolean sealed = facts->verdict == TPD_VERDICT_NO_KEY || facts->verdict == TPD_VERDICT_KEY_HELD;
 
-  row->kind = facts->probe != NULL ? facts->probe->kind : TPD_KIND_PLAIN;
+  /* An archive with protected members is one, and plain to a probe. */
+  if (row->members == 0)
+    row->kind = facts->probe != NULL ? facts->probe->kind : TPD_KIND_PLAIN;
   row->verdict = sealed ? TPD_VERDICT_NO_KEY : facts->verdict;
   row->size_class = facts->probe != NULL ? tpd_probe_size_class (facts->probe, &native) : TPD_SIZE_EXACT;
   row->opened = facts->content_key != NULL || (!sealed && facts->license != NULL);
@@ -179,10 +181,12 @@ char *
 tpd_record_plain_name (const TpdIndexRow *row)
 {
   const TpdNameRules rules = { 0 };
+  const char *slash = strrchr (row->name, '/'); /* of a member */
+  const char *name = slash != NULL ? slash + 1 : row->name;
 
-  if (tpd_record_is_protected (row) && tpd_name_fits (row->name, row->kind, &rules))
-    return tpd_name_plain (row->name, row->extension, &rules);
-  return g_strdup (row->name);
+  if (tpd_record_is_protected (row) && tpd_name_fits (name, row->kind, &rules))
+    return tpd_name_plain (name, row->extension, &rules);
+  return g_strdup (name);
 }
 
 gboolean

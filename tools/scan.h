@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "format/scratch.h"
 #include "index/index.h"
 #include "tools/common.h"
 #include "tools/filter.h"
@@ -23,7 +24,9 @@ typedef struct {
   gboolean deep;   /* open every document whose key is held */
   gboolean check;  /* and read all of it; with deep */
   guint jobs;
-  const char *cutoff; /* yyyy-MM-ddTHH:mm, or NULL */
+  gboolean no_containers;  /* do not look into archives */
+  TpdScratchPool *scratch; /* for what is unpacked, may be NULL */
+  const char *cutoff;      /* yyyy-MM-ddTHH:mm, or NULL */
 } TpdScanOptions;
 
 typedef struct {

@@ -22,7 +22,10 @@ select_entry (gpointer data, const TpdIndexEntry *entry)
   const TpdScanOptions *options = selection->report->options;
   g_autofree char *path = NULL;
 
-  if (entry->row != NULL && !tpd_filter_has_file (&options->filter, entry->dir, entry->row->name))
+  /* Members are chosen with their archive. */
+  if (entry->row != NULL
+      && !tpd_filter_has_file (&options->filter, entry->dir,
+                               entry->row->archive != NULL ? entry->row->archive : entry->row->name))
     return TRUE;
   path = tpd_record_path (options->root, entry->dir, entry->row != NULL ? entry->row->name : NULL);
   return selection->each (selection->data, path, entry);

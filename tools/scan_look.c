@@ -56,8 +56,8 @@ open_quietly (int dirfd, const char *name)
   return fd;
 }
 
-static void
-put (TpdScanWorker *worker, const TpdIndexRow *row, const TpdIndexDocument *document, const TpdStamp *link)
+void
+tpd_scan_put (TpdScanWorker *worker, const TpdIndexRow *row, const TpdIndexDocument *document, const TpdStamp *link)
 {
   TpdScanShared *shared = worker->shared;
   guint64 number = link != NULL ? tpd_links_put (shared->links, link, row, document) : 0;
@@ -76,9 +76,9 @@ put_facts (TpdScanWorker *worker, TpdIndexRow *row, TpdFileFacts *facts, const T
 
   tpd_record_from_facts (facts, row, &document, &json);
   if (row->verdict == TPD_VERDICT_NOT_PROTECTED && facts->warnings->len == 0)
-    put (worker, row, NULL, link);
+    tpd_scan_put (worker, row, NULL, link);
   else
-    put (worker, row, &document, link);
+    tpd_scan_put (worker, row, &document, link);
 }
 
 static void
@@ -110,16 +110,26 @@ put_offline (TpdScanWorker *worker, TpdIndexRow *row)
   };
 
   row->verdict = TPD_VERDICT_OFFLINE;
-  put (worker, row, &document, NULL);
+  tpd_scan_put (worker, row, &document, NULL);
+}
+
+TpdFileFactsFlags
+tpd_scan_facts_flags (const TpdScanOptions *options)
+{
+  return options->check ? TPD_FILE_FACTS_CHECK : options->deep ? TPD_FILE_FACTS_DEFAULT : TPD_FILE_FACTS_LAZY;
+}
+
+/* What a plain file may hide. FALSE with error when it cannot be read. */
+static gboolean
+look_at_plain (TpdScanWorker *worker, TpdIndexRow *row, TpdSource *source, const TpdProbe *probe, GError **error)
+{
+  return tpd_opaque_look (source, probe, &row->opaque, error) && tpd_scan_container (worker, row, source, probe, error);
 }
 
 static void
 look_into (TpdScanWorker *worker, TpdIndexRow *row, int fd, const TpdStamp *stamp, const TpdStamp *link)
 {
   TpdScanShared *shared = worker->shared;
-  const TpdFileFactsFlags flags = shared->options->check  ? TPD_FILE_FACTS_CHECK
-                                  : shared->options->deep ? TPD_FILE_FACTS_DEFAULT
-                                                          : TPD_FILE_FACTS_LAZY;
   const TpdOpenOptions options = { 0 };
   g_autoptr (GError) error = NULL;
   g_autoptr (TpdSource) source = tpd_source_new_fd (fd, &error);
@@ -134,7 +144,7 @@ look_into (TpdScanWorker *worker, TpdIndexRow *row, int fd, const TpdStamp *stam
     }
   probe = tpd_probe (source, NULL);
   if (probe->kind == TPD_KIND_PLAIN && probe->verdict == TPD_VERDICT_NOT_PROTECTED
-      && !tpd_opaque_look (source, probe, &row->opaque, &error))
+      && !look_at_plain (worker, row, source, probe, &error))
     {
       tpd_probe_free (probe);
       put_error (worker, row, error, link);
@@ -143,12 +153,13 @@ look_into (TpdScanWorker *worker, TpdIndexRow *row, int fd, const TpdStamp *stam
   if (probe->kind == TPD_KIND_PLAIN && probe->verdict == TPD_VERDICT_NOT_PROTECTED && probe->warnings == NULL
       && !tpd_name_is_candidate (row->name, NULL))
     {
-      put (worker, row, NULL, link);
+      tpd_scan_put (worker, row, NULL, link);
       tpd_probe_free (probe);
       return;
     }
   path = path_of (worker, row->name);
-  facts = tpd_file_facts_gather_source (path, source, stamp, probe, shared->session, &options, flags);
+  facts = tpd_file_facts_gather_source (path, source, stamp, probe, shared->session, &options,
+                                        tpd_scan_facts_flags (shared->options));
   if (facts->verdict == TPD_VERDICT_IO_ERROR)
     tpd_progress_tell (shared->progress, TPD_LOG_WARNING, "%s: io-error: %s", path, facts->message);
   put_facts (worker, row, facts, link);
@@ -185,6 +196,12 @@ look_at_link (TpdScanWorker *worker, TpdIndexRow *row, const TpdStamp *stamp)
       open_and_look (worker, row, stamp, stamp);
       return;
     }
+  /* Each name of an archive has rows for its members. */
+  if (link->row.members > 0)
+    {
+      open_and_look (worker, row, stamp, NULL);
+      return;
+    }
   same = link->row;
   same.name = row->name;
   tpd_index_batch_put (worker->batch, &same, link->document, link->number);
@@ -205,9 +222,8 @@ find_document (TpdScanWorker *worker, const TpdIndexRow *row, const TpdIndexDocu
   return FALSE;
 }
 
-/* Whether a key that is held could tell what the index does not know. */
-static gboolean
-is_worth_opening (const TpdScanWorker *worker, const TpdIndexRow *row, const TpdIndexDocument *document)
+gboolean
+tpd_scan_is_worth_opening (const TpdScanWorker *worker, const TpdIndexRow *row, const TpdIndexDocument *document)
 {
   const TpdScanShared *shared = worker->shared;
 
@@ -218,9 +234,10 @@ is_worth_opening (const TpdScanWorker *worker, const TpdIndexRow *row, const Tpd
   return shared->options->deep || row->size_class != TPD_SIZE_EXACT || document->double_key;
 }
 
+/* Counts the members of an archive that is. */
 static gboolean
-is_believed (const TpdScanWorker *worker, const TpdIndexRow *row, const TpdIndexDocument *document,
-             const TpdStamp *stamp, const struct stat *st)
+is_believed (TpdScanWorker *worker, const TpdIndexRow *row, const TpdIndexDocument *document, const TpdStamp *stamp,
+             const struct stat *st)
 {
   if (row == NULL || !tpd_index_row_is_current (row, stamp) || row->verdict == TPD_VERDICT_IO_ERROR)
     return FALSE;
@@ -228,7 +245,7 @@ is_believed (const TpdScanWorker *worker, const TpdIndexRow *row, const TpdIndex
     return !worker->shared->options->recall && st->st_blocks == 0;
   if (tpd_record_is_protected (row) && document == NULL)
     return FALSE;
-  return !is_worth_opening (worker, row, document);
+  return !tpd_scan_is_worth_opening (worker, row, document) && tpd_scan_container_known (worker, row);
 }
 
 /* --- A file ------------------------------------------------------------ */
@@ -248,15 +265,20 @@ tpd_scan_look (TpdScanWorker *worker, const char *name, const struct stat *st, c
     return;
   if (is_believed (worker, known, document, &stamp, st))
     {
+      /* Those of its members were asked for meanwhile. */
+      if (known->members > 0 && !find_document (worker, known, &document))
+        return;
       worker->tally.known++;
       tpd_tally_add (&worker->tally, known, document, shared->session->keyring, shared->options->cutoff);
       return;
     }
+  if (known != NULL && known->members > 0)
+    tpd_index_batch_remove_members (worker->batch, name);
   tpd_index_row_set_stamp (&row, &stamp);
   if (is_stub (worker, st))
     put_offline (worker, &row);
   else if (st->st_size == 0 && !tpd_name_is_candidate (name, NULL))
-    put (worker, &row, NULL, NULL);
+    tpd_scan_put (worker, &row, NULL, NULL);
   else if (st->st_nlink > 1)
     look_at_link (worker, &row, &stamp);
   else

@@ -45,6 +45,26 @@ void tpd_scan_stop (TpdScanShared *shared, GError *error);
 /* The regular file `name` of the directory at hand: believes `known`, the row
  * of the index (may be NULL), or looks into the file and tells the index. */
 void tpd_scan_look (TpdScanWorker *worker, const char *name, const struct stat *st, const TpdIndexRow *known);
+/* Tells the index of a row, whose document may be NULL. `link`: see
+ * tpd_links_put(), may be NULL. */
+void tpd_scan_put (TpdScanWorker *worker, const TpdIndexRow *row, const TpdIndexDocument *document,
+                   const TpdStamp *link);
+/* How a document is to be looked into. */
+TpdFileFactsFlags tpd_scan_facts_flags (const TpdScanOptions *options);
+/* Whether a key that is held could tell what the index does not know. */
+gboolean tpd_scan_is_worth_opening (const TpdScanWorker *worker, const TpdIndexRow *row,
+                                    const TpdIndexDocument *document);
+
+/* --- scan_container.c -------------------------------------------------- */
+
+/* The plain file of `row`, which may be an archive: looks into it, and tells
+ * the index of its members. FALSE with error when it cannot be read. */
+gboolean tpd_scan_container (TpdScanWorker *worker, TpdIndexRow *row, TpdSource *source, const TpdProbe *probe,
+                             GError **error);
+/* The archive of `known`, which the index knows: counts its members. FALSE
+ * when it must be looked into again. */
+gboolean tpd_scan_container_known (TpdScanWorker *worker, const TpdIndexRow *known);
+
 /* The file of `row` could not be looked at. `link`: see tpd_links_put(), may
  * be NULL. */
 void tpd_scan_put_errno (TpdScanWorker *worker, TpdIndexRow *row, int errnum, const TpdStamp *link);

@@ -188,6 +188,10 @@ print_scan (const TpdScanReport *report)
     printf ("Left out: %" G_GUINT64_FORMAT " symbolic links, %" G_GUINT64_FORMAT " special files, %" G_GUINT64_FORMAT
             " excluded, %" G_GUINT64_FORMAT " snapshot and %" G_GUINT64_FORMAT " foreign directories\n",
             tally->symlinks, tally->others, scan->walked.excluded, scan->walked.snapshots, scan->walked.other_fs);
+  if (tally->containers.files > 0)
+    printf ("%" G_GUINT64_FORMAT " archives have %" G_GUINT64_FORMAT
+            " protected members, which are counted below like files\n",
+            tally->containers.files, tally->members.files);
   if (tally->failed_dirs > 0)
     printf ("%" G_GUINT64_FORMAT " directories could not be read: what lies in them is not counted\n",
             tally->failed_dirs);
@@ -341,6 +345,8 @@ tpd_scan_report_totals_json (const TpdScanReport *report)
   tpd_json_uint (&json, "known", tally->known);
   add_count (&json, "protected", tally->protected);
   add_count (&json, "problems", tally->problems);
+  add_count (&json, "containers", tally->containers);
+  add_count (&json, "members", tally->members);
   tpd_json_uint (&json, "failed_directories", tally->failed_dirs);
   tpd_json_uint (&json, "hard_links", tally->links);
   tpd_json_uint (&json, "symlinks", tally->symlinks);

@@ -127,7 +127,9 @@ tpd_tally_add (TpdTally *tally, const TpdIndexRow *row, const TpdIndexDocument *
   TpdCount count = { 1, row->size };
   TpdVerdict verdict = tpd_record_verdict (row, document, keyring);
 
-  count_add (&tally->all, count);
+  count_add (row->archive != NULL ? &tally->members : &tally->all, count);
+  if (row->members > 0)
+    count_add (&tally->containers, count);
   count_add (&tally->cells[row->kind][verdict], count);
   if (tpd_record_is_problem (verdict, document != NULL, keyring))
     count_add (&tally->problems, count);
@@ -182,6 +184,8 @@ tpd_tally_merge (TpdTally *into, const TpdTally *from)
       count_add (&into->cells[i][j], from->cells[i][j]);
   count_add (&into->protected, from->protected);
   count_add (&into->problems, from->problems);
+  count_add (&into->containers, from->containers);
+  count_add (&into->members, from->members);
   count_add (&into->cutoff, from->cutoff);
   for (guint i = 0; i < TPD_TALLY_N_YEARS; i++)
     count_add (&into->years[i], from->years[i]);

@@ -32,10 +32,13 @@ typedef struct {
   TpdCount count;
 } TpdTallyName;
 
+/* Protected members of archives count like protected files, but are no files
+ * of their own: `all` leaves them out. */
 typedef struct {
   TpdCount all;
   TpdCount cells[TPD_N_KINDS][TPD_N_VERDICTS];
   TpdCount protected, problems;
+  TpdCount containers, members;           /* archives with protected members, and these */
   TpdCount cutoff;                        /* licenses issued at or after the cutoff */
   TpdCount years[TPD_TALLY_N_YEARS];      /* of issue */
   TpdCount no_year;                       /* protected, and not known when */
@@ -53,7 +56,7 @@ typedef struct {
 void tpd_tally_init (TpdTally *tally);
 void tpd_tally_clear (TpdTally *tally);
 
-/* Counts one name. `document` may be NULL; `cutoff` too. */
+/* Counts one name, or member. `document` may be NULL; `cutoff` too. */
 void tpd_tally_add (TpdTally *tally, const TpdIndexRow *row, const TpdIndexDocument *document,
                     const TpdKeyring *keyring, const char *cutoff);
 void tpd_tally_merge (TpdTally *into, const TpdTally *from);

@@ -142,11 +142,12 @@ test_rows_without_sense_are_left_out (Fixture *f, gconstpointer data)
   TpdIndexRow row = row_of ("good", 1);
 
   write_row (index, "d", &row, NULL);
-  run_sql (f->path, "INSERT INTO probe VALUES (1, x'61', 1, 1, 1, 1, 1, 99, 0, 0, 0, NULL, NULL, NULL, 0, 0, 0, 0, NULL),"
-                    " (1, x'62', 1, 1, 1, 1, 1, 0, -1, 0, 0, NULL, NULL, NULL, 0, 0, 0, 0, NULL),"
-                    " (1, x'63', 1, 1, 1, 1, 1, 0, 0, 7, 0, NULL, NULL, NULL, 0, 0, 0, 0, NULL),"
-                    " (1, x'64', 'x', 'y', x'', 1, 1, 'pfile', 0, 0, 0, 'z', x'ff', 'doc', 'x', 'y'),"
-                    " (1, x'', 1, 1, 1, 1, 1, 0, 2, 0, 0, NULL, NULL, 12345, 7, -3)");
+  run_sql (f->path,
+           "INSERT INTO probe VALUES (1, x'61', 1, 1, 1, 1, 1, 99, 0, 0, 0, NULL, NULL, NULL, 0, 0, 0, 0, NULL),"
+           " (1, x'62', 1, 1, 1, 1, 1, 0, -1, 0, 0, NULL, NULL, NULL, 0, 0, 0, 0, NULL),"
+           " (1, x'63', 1, 1, 1, 1, 1, 0, 0, 7, 0, NULL, NULL, NULL, 0, 0, 0, 0, NULL),"
+           " (1, x'64', 'x', 'y', x'', 1, 1, 'pfile', 0, 0, 0, 'z', x'ff', 'doc', 'x', 'y', 'z', x'', 7),"
+           " (1, x'', 1, 1, 1, 1, 1, 0, 2, 0, 0, NULL, NULL, 12345, 7, -3, 99, -1, 'text')");
   reader = read_index (index);
   g_assert_nonnull (find_row (reader, "d", "good"));
   g_assert_null (find_row (reader, "d", "a"));

@@ -63,7 +63,7 @@ OPAQUE = {
     "secret.zip": (encrypted_zip(), "encrypted-zip"),
 }
 NOT_OPAQUE = {
-    "x.zip": (plain_zip("a.txt", "b.txt"), "archive"),
+    "x.zip": (plain_zip("a.txt", "b.txt"), None),
     "x.docx": (plain_zip("[Content_Types].xml", "word/document.xml"), None),
     "x.gz": (b"\x1f\x8b\x08" + bytes(20), "archive"),
     "x.pst": (b"!BDN" + bytes(1000), None),
