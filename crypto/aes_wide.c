@@ -50,13 +50,28 @@ typedef struct {
 } Expanded;
 
 static gboolean
-is_available (void)
+ask_processor (void)
 {
   unsigned a, b, c, d;
 
   /* The first also asks whether the system saves the registers. */
   return __builtin_cpu_supports ("avx2") && __get_cpuid (1, &a, &b, &c, &d) != 0 && (c & bit_AES) != 0
          && __get_cpuid_count (7, 0, &a, &b, &c, &d) != 0 && (c & bit_VAES) != 0;
+}
+
+/* Asked once: in a virtual machine the host answers, and takes 10 us for it. */
+static gboolean
+is_available (void)
+{
+  static gint known; /* atomic: 1 yes, 2 no */
+  gint answer = g_atomic_int_get (&known);
+
+  if (answer == 0)
+    {
+      answer = ask_processor () ? 1 : 2;
+      g_atomic_int_set (&known, answer);
+    }
+  return answer == 1;
 }
 
 TARGET static inline __m128i

@@ -33,12 +33,14 @@
 #include "crypto/process.h"
 
 /* Far more than a busy machine needs for the largest RSA key. */
-#define REPLY_TIMEOUT_MS (120 * 1000)
+#define REPLY_TIMEOUT_S 120
 /* Counting needs no time; but the agent may be stopped in a debugger. */
 #define STATS_TIMEOUT_MS (10 * 1000)
 /* Lines the agent may send before it is asked or has answered. */
 #define LINES_MAX 64
 #define SOCKET_BUFFER (256 * 1024)
+/* So often lines of the agent are looked for while all goes well. */
+#define LINES_EVERY_US (100 * 1000)
 
 typedef struct {
   TpdUnwrapper base;
@@ -47,11 +49,13 @@ typedef struct {
   guint n_lanes;
   int report;         /* counts and lines, crypto/agent_wire.h */
   GMutex report_lock; /* one thread at a time reads `report`; not taken with `lock` */
+  gint64 looked;      /* for lines, monotonic; under report_lock */
   GMutex lock;        /* protects all below */
   guint64 next_id;
   GCond lane_free;
   guint free_lanes[TPD_AGENT_LANES_MAX];
   guint n_free;
+  guint waiting; /* threads that wait for a lane */
   gboolean dead;
 } AgentClient;
 
@@ -77,8 +81,10 @@ lane_take (AgentClient *client, guint *lane, guint64 *id)
   gboolean taken = FALSE;
 
   g_mutex_lock (&client->lock);
+  client->waiting++;
   while (!client->dead && client->n_free == 0)
     g_cond_wait (&client->lane_free, &client->lock);
+  client->waiting--;
   if (!client->dead)
     {
       *lane = client->free_lanes[--client->n_free];
@@ -96,7 +102,9 @@ lane_give_back (AgentClient *client, guint lane, const char *failure)
   if (failure)
     declare_dead (client, failure);
   client->free_lanes[client->n_free++] = lane;
-  g_cond_signal (&client->lane_free);
+  /* Each signal is a system call. */
+  if (client->waiting > 0)
+    g_cond_signal (&client->lane_free);
   g_mutex_unlock (&client->lock);
 }
 
@@ -131,15 +139,22 @@ log_line (const guint8 *message, gsize len)
 }
 
 /* The agent's lines that are waiting go to the log, unless another thread is
- * at it. */
+ * at it. `hurry`: also when it was done a moment ago. */
 static void
-log_lines (AgentClient *client)
+log_lines (AgentClient *client, gboolean hurry)
 {
   guint8 message[TPD_WIRE_LINE_MAX];
+  gint64 now = g_get_monotonic_time ();
   gssize n;
 
   if (!g_mutex_trylock (&client->report_lock))
     return;
+  if (!hurry && now - client->looked < LINES_EVERY_US)
+    {
+      g_mutex_unlock (&client->report_lock);
+      return;
+    }
+  client->looked = now;
   for (guint i = 0; i < LINES_MAX && (n = report_receive (client, message, sizeof message, 0)) > 0; i++)
     if (!log_line (message, (gsize) n))
       break;
@@ -184,24 +199,18 @@ send_request (int fd, guint64 id, const TpdUnwrapRequest *request)
   return n == all;
 }
 
-/* NULL, or what is wrong with the agent. `in` is secret memory. */
+/* NULL, or what is wrong with the agent. `in` is secret memory. The answer is
+ * waited for by recv() itself, which the socket ends after REPLY_TIMEOUT_S. */
 static const char *
 receive_reply (int fd, guint64 id, guint8 *in, TpdUnwrapReply *reply)
 {
-  struct pollfd wait = { .fd = fd, .events = POLLIN };
-  gint64 deadline = g_get_monotonic_time () + (gint64) REPLY_TIMEOUT_MS * 1000;
-
   for (;;)
     {
-      gint64 left = (deadline - g_get_monotonic_time ()) / 1000;
-      int ready = poll (&wait, 1, left > 0 ? (int) left : 0);
-      if (ready == 0)
+      gssize n = recv (fd, in, TPD_WIRE_REPLY_MAX, MSG_TRUNC);
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n < 0 && errno == EAGAIN)
         return "does not answer";
-      if (ready < 0 && errno == EINTR)
-        continue;
-      gssize n = recv (fd, in, TPD_WIRE_REPLY_MAX, MSG_TRUNC | MSG_DONTWAIT);
-      if (n < 0 && (errno == EINTR || errno == EAGAIN))
-        continue;
       if (n <= 0)
         return "has died";
       if (n > TPD_WIRE_REPLY_MAX || !tpd_wire_reply_read (in, (gsize) n, id, reply))
@@ -237,7 +246,7 @@ agent_unwrap (TpdUnwrapper *self, const TpdUnwrapRequest *request, TpdUnwrapRepl
   tpd_secret_free (in, TPD_WIRE_REPLY_MAX);
   lane_give_back (client, lane, failure);
   if (!failure)
-    log_lines (client);
+    log_lines (client, reply->status != TPD_UNWRAP_OK);
 }
 
 static void
@@ -245,6 +254,8 @@ agent_free (TpdUnwrapper *self)
 {
   AgentClient *client = (AgentClient *) self;
 
+  if (client->report >= 0 && !client->dead)
+    log_lines (client, TRUE);
   for (guint i = 0; i < client->n_lanes; i++)
     close (client->lanes[i]);
   if (client->report >= 0)
@@ -341,10 +352,17 @@ make_pair (int type, int *ours, int *theirs, GError **error)
 static gboolean
 make_lanes (AgentClient *client, TpdAgentSetup *setup, guint n, GError **error)
 {
+  const struct timeval timeout = { .tv_sec = REPLY_TIMEOUT_S };
+
   for (guint i = 0; i < n; i++)
     {
       if (!make_pair (SOCK_SEQPACKET, &client->lanes[i], &setup->lanes[i], error))
         return FALSE;
+      if (setsockopt (client->lanes[i], SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) != 0)
+        {
+          tpd_error_set_errno (error, errno, "No socket can be made for the key agent");
+          return FALSE;
+        }
       client->free_lanes[client->n_free++] = i;
       client->n_lanes++;
       setup->n_lanes++;
@@ -420,7 +438,7 @@ tpd_agent_start (const TpdKeyConfig *config, guint lanes, TpdAgentFlags flags, T
   if (!keys)
     return NULL;
   *keyring = keys;
-  log_lines (client);
+  log_lines (client, TRUE);
   return g_steal_pointer (&unwrapper);
 }
 

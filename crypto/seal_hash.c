@@ -92,20 +92,32 @@ candidate (TpdHashRule rule, const char *text, gsize len)
   return g_string_append_len (out, text + key.start, (gssize) (key.end - key.start));
 }
 
-/* `text` is valid UTF-8. */
-static GByteArray *
-utf16_from_utf8 (const GString *text)
+/* `text` is valid UTF-8, none of whose characters becomes longer than twice
+ * what it was. (transfer full) */
+static guint8 *
+utf16_from_utf8 (const GString *text, gsize *len)
 {
-  GByteArray *out = g_byte_array_sized_new ((guint) text->len * 2);
+  const char *p = text->str, *end = text->str + text->len;
+  guint8 *out = g_malloc (text->len * 2 + 1);
+  gsize at = 0;
 
-  for (const char *p = text->str; p < text->str + text->len; p = g_utf8_next_char (p))
+  while (p < end)
     {
-      gunichar c = g_utf8_get_char (p);
-      gunichar high = c < 0x10000 ? c : 0xd800 + ((c - 0x10000) >> 10);
-      gunichar low = 0xdc00 + (c & 0x3ff);
-      const guint8 units[] = { high & 0xff, high >> 8, low & 0xff, low >> 8 };
-      g_byte_array_append (out, units, c < 0x10000 ? 2 : 4);
+      gunichar c = (guchar) *p < 0x80 ? (guchar) *p : g_utf8_get_char (p);
+
+      p = c < 0x80 ? p + 1 : g_utf8_next_char (p);
+      if (c >= 0x10000)
+        {
+          gunichar high = 0xd800 + ((c - 0x10000) >> 10);
+
+          out[at++] = high & 0xff;
+          out[at++] = (guint8) (high >> 8);
+          c = 0xdc00 + (c & 0x3ff);
+        }
+      out[at++] = c & 0xff;
+      out[at++] = (guint8) (c >> 8);
     }
+  *len = at;
   return out;
 }
 
@@ -131,10 +143,11 @@ tpd_seal_hash_match (const char *principals, gsize len, const guint8 *hash, gsiz
   for (TpdHashRule rule = TPD_HASH_RULE_A; rule <= TPD_HASH_RULE_D; rule++)
     {
       GString *text = candidate (rule, principals, len);
-      GByteArray *wide = utf16_from_utf8 (text);
-      gboolean is_wide = matches (wide->data, wide->len, hash, hash_len);
-      gboolean is_narrow = matches (text->str, text->len, hash, hash_len);
-      g_byte_array_unref (wide);
+      gsize wide_len = 0;
+      guint8 *wide = utf16_from_utf8 (text, &wide_len);
+      gboolean is_wide = matches (wide, wide_len, hash, hash_len);
+      gboolean is_narrow = !is_wide && matches (text->str, text->len, hash, hash_len);
+      g_free (wide);
       g_string_free (text, TRUE);
       if (is_wide || is_narrow)
         {

@@ -113,6 +113,7 @@ static void
 fill (TpdUnwrapCache *cache, CacheEntry *entry, const TpdUnwrapRequest *request)
 {
   TpdUnwrapReply reply;
+  gboolean is_awaited;
 
   g_mutex_unlock (&cache->lock);
   tpd_unwrapper_unwrap (cache->backend, request, &reply);
@@ -120,6 +121,8 @@ fill (TpdUnwrapCache *cache, CacheEntry *entry, const TpdUnwrapRequest *request)
 
   entry->reply = reply;
   entry->done = TRUE;
+  /* By more than the table and this thread? A broadcast is a system call. */
+  is_awaited = entry->users > 2;
   if (reply.status == TPD_UNWRAP_UNAVAILABLE)
     forget (cache, entry);
   else
@@ -127,7 +130,8 @@ fill (TpdUnwrapCache *cache, CacheEntry *entry, const TpdUnwrapRequest *request)
       g_queue_push_head_link (&cache->recent, &entry->link);
       evict (cache);
     }
-  g_cond_broadcast (&cache->finished);
+  if (is_awaited)
+    g_cond_broadcast (&cache->finished);
 }
 
 static CacheEntry *

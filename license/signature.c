@@ -102,6 +102,24 @@ make_digest (const char *text, gsize len, gboolean squeeze, gsize digest_len, gu
   tpd_digest_finish (wide.digest, out);
 }
 
+/* Whether there is white space between tags: else squeezing changes nothing. */
+static gboolean
+has_space_between_tags (const char *text, gsize len)
+{
+  const char *p = text, *end = text + len;
+
+  while ((p = memchr (p, '>', (gsize) (end - p))) != NULL)
+    {
+      const char *q = ++p;
+
+      while (q < end && tpd_is_space ((guchar) *q))
+        q++;
+      if (q > p && q < end && *q == '<')
+        return TRUE;
+    }
+  return FALSE;
+}
+
 /* Length of the digest an ALGORITHM names, 0 if it is not known. */
 static gsize
 digest_length (const xmlNode *digest)
@@ -153,6 +171,8 @@ tpd_signature_check (const char *text, const TpdXrmlSlice *slice, const xmlDoc *
 
   for (int squeeze = 0; squeeze <= 1; squeeze++)
     {
+      if (squeeze && !has_space_between_tags (text + slice->body_start, slice->body_len))
+        break;
       make_digest (text + slice->body_start, slice->body_len, squeeze, digest_len, digest);
       if (memcmp (digest, stored, digest_len) == 0 && tpd_public_key_verify (key, digest, digest_len, value, value_len))
         return squeeze ? TPD_SIGNATURE_REPAIRED : TPD_SIGNATURE_GOOD;

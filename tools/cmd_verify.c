@@ -195,7 +195,7 @@ read_source (Worker *worker, const TpdManifestRecord *record, TpdSource *source,
              char **source_hex, char **plain_hex, GError **error)
 {
   Verify *verify = worker->verify;
-  g_autoptr (TpdSource) tee = tpd_tee_new (source);
+  g_autoptr (TpdSource) tee = tpd_tee_new (source, NULL);
   g_autoptr (TpdFileFacts) facts = NULL;
   guint8 digest[TPD_SHA256_SIZE];
 

@@ -19,6 +19,7 @@
 #include "tools/copy_finish.h"
 #include "tools/copy_names.h"
 #include "tools/copy_private.h"
+#include "tools/tee.h"
 
 #define WAIT_US (100 * 1000)
 #define SPILL_BYTES (16 * 1024 * 1024)
@@ -106,7 +107,8 @@ push_task (TpdCopy *copy, TpdCopyTask *task)
   while (copy->tasks.length >= copy->max_tasks && !tpd_copy_is_stopped (copy))
     g_cond_wait (&copy->room, &copy->lock);
   g_queue_push_tail (&copy->tasks, task);
-  g_cond_signal (&copy->work);
+  if (copy->idle > 0)
+    g_cond_signal (&copy->work);
   g_mutex_unlock (&copy->lock);
 }
 
@@ -156,7 +158,11 @@ open_dir (TpdCopy *copy, const TpdWalkDir *from)
   if (dir->source_fd >= 0 && !copy->in_place && !copy->options->dry_run)
     dir->target_fd = tpd_target_make_dir (copy->target_fd, from->path);
   if (dir->source_fd >= 0 && dir->target_fd >= 0)
-    return dir;
+    {
+      /* In place others may give it one meanwhile. */
+      dir->has_default_acl = copy->in_place || tpd_target_has_default_acl (dir->target_fd);
+      return dir;
+    }
   miss_errno (copy, from->path[0] != '\0' ? from->path : ".", errno, "cannot make the directory of the copies");
   tpd_copy_dir_unref (dir);
   return NULL;
@@ -246,8 +252,10 @@ take_task (TpdCopy *copy)
   TpdCopyTask *task = NULL;
 
   g_mutex_lock (&copy->lock);
+  copy->idle++;
   while (!tpd_copy_is_stopped (copy) && (task = g_queue_pop_head (&copy->tasks)) == NULL && !copy->fed)
     g_cond_wait (&copy->work, &copy->lock);
+  copy->idle--;
   /* Not for each: the walk is quick to fill what it finds empty. */
   if (copy->tasks.length == copy->max_tasks / 2 || copy->tasks.length == 0)
     g_cond_broadcast (&copy->room);
@@ -258,13 +266,15 @@ take_task (TpdCopy *copy)
 static gpointer
 work (gpointer data)
 {
-  TpdCopyWorker worker = { data, g_malloc (TPD_COPY_BLOCK) };
+  TpdCopyWorker worker = { data, g_malloc (TPD_COPY_BLOCK), g_malloc (TPD_TEE_SMALL) };
   TpdCopyTask *task;
 
   while ((task = take_task (worker.copy)) != NULL)
     tpd_copy_task_run (&worker, task);
   tpd_wipe (worker.block, TPD_COPY_BLOCK);
+  tpd_wipe (worker.small, TPD_TEE_SMALL);
   g_free (worker.block);
+  g_free (worker.small);
   return NULL;
 }
 

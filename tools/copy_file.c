@@ -90,14 +90,14 @@ submit (File *file, TpdCopyWhat what, char *tail, guint64 size, guint64 ino, con
 static gboolean
 finish_temp (File *file, guint64 size, GPtrArray *lost, struct stat *made, GError **error)
 {
-  tpd_target_set_attributes (file->temp_fd, file->fd, &file->st, lost);
-  if (lost->len > 0)
-    tpd_copy_count (file->copy, lost, 1);
   if (fstat (file->temp_fd, made) != 0)
     {
       tpd_error_set_errno (error, errno, "cannot look at the copy");
       return FALSE;
     }
+  tpd_target_set_attributes (file->temp_fd, made, file->task->dir->has_default_acl, file->fd, &file->st, lost);
+  if (lost->len > 0)
+    tpd_copy_count (file->copy, lost, 1);
   if ((guint64) made->st_size == size)
     return TRUE;
   g_set_error (error, TPD_ERROR, TPD_ERROR_ERRNO + EIO,
@@ -315,29 +315,12 @@ copy_protected (File *file, TpdSource *tee, TpdProbe *probe)
 }
 
 static void
-copy_content (File *file)
+copy_content (File *file, TpdSource *source)
 {
   TpdCopy *copy = file->copy;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (TpdSource) source = NULL;
-  g_autoptr (TpdSource) tee = NULL;
-  TpdProbe *probe;
-  int fd = fcntl (file->fd, F_DUPFD_CLOEXEC, 3);
+  g_autoptr (TpdSource) tee = tpd_tee_new (source, file->worker->small);
+  TpdProbe *probe = tpd_probe (tee, NULL);
 
-  if (fd < 0)
-    {
-      tpd_error_set_errno (&error, errno, "cannot open the file");
-      miss (file, error);
-      return;
-    }
-  source = tpd_source_new_fd (fd, &error);
-  if (source == NULL)
-    {
-      miss (file, error);
-      return;
-    }
-  tee = tpd_tee_new (source);
-  probe = tpd_probe (tee, NULL);
   if (probe->verdict == TPD_VERDICT_NOT_PROTECTED)
     copy_plain (file, source, TPD_COPY_PLAIN);
   else if (copy->options->open.mail == TPD_MAIL_SOURCE && tpd_kind_is_mail (probe->kind))
@@ -366,13 +349,18 @@ static void
 copy_regular (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *before, gboolean is_first)
 {
   File file = { .worker = worker, .copy = worker->copy, .task = task, .temp_fd = -1, .is_first = is_first };
+  g_autoptr (TpdSource) source = NULL; /* owns file.fd */
   g_autoptr (GError) error = NULL;
 
   file.fd = tpd_copy_open_source (task->dir->source_fd, task->name);
-  if (file.fd < 0 || fstat (file.fd, &file.st) != 0)
+  if (file.fd >= 0 && fstat (file.fd, &file.st) == 0)
+    source = tpd_source_new_file (file.fd, &file.st);
+  if (source == NULL)
     {
       tpd_error_set_errno (&error, errno, "cannot open the file");
       tpd_copy_miss_error (file.copy, task->path, error);
+      if (file.fd >= 0)
+        close (file.fd);
     }
   else if (!S_ISREG (file.st.st_mode) || file.st.st_ino != before->st_ino)
     {
@@ -382,11 +370,9 @@ copy_regular (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *befor
   else
     {
       tpd_stamp_from_stat (&file.stamp, &file.st);
-      copy_content (&file);
+      copy_content (&file, source);
     }
   drop_temp (&file);
-  if (file.fd >= 0)
-    close (file.fd);
   tpd_copy_task_free (file.task);
 }
 

@@ -60,10 +60,10 @@ set_dir (TpdCopy *copy, const char *path, GPtrArray *lost)
 {
   int source = tpd_walk_open_dir (copy->source_fd, path);
   int target = tpd_walk_open_dir (copy->target_fd, path);
-  struct stat st;
+  struct stat st, now;
 
-  if (source >= 0 && target >= 0 && fstat (source, &st) == 0)
-    tpd_target_set_attributes (target, source, &st, lost);
+  if (source >= 0 && target >= 0 && fstat (source, &st) == 0 && fstat (target, &now) == 0)
+    tpd_target_set_attributes (target, &now, TRUE, source, &st, lost);
   else if (target < 0)
     g_ptr_array_add (lost, g_strdup ("all"));
   if (source >= 0)

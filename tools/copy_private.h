@@ -15,8 +15,9 @@
 typedef struct {
   gint ref_count; /* atomic */
   int source_fd;
-  int target_fd; /* the same as source_fd in place */
-  char *path;    /* relative to both roots */
+  int target_fd;            /* the same as source_fd in place */
+  gboolean has_default_acl; /* new files in the target may get one */
+  char *path;               /* relative to both roots */
 } TpdCopyDir;
 
 TpdCopyDir *tpd_copy_dir_ref (TpdCopyDir *dir);
@@ -83,6 +84,7 @@ struct _TpdCopy {
   guint batch_files; /* items in a batch at most */
   guint max_tasks;   /* in the queue */
   GQueue tasks;      /* of TpdCopyTask, under lock, as all below */
+  guint idle;        /* workers that wait for one */
   gboolean fed;      /* there will be no more tasks */
   GPtrArray *items;  /* of TpdCopyItem: to be committed */
   guint64 item_bytes;
@@ -103,6 +105,7 @@ struct _TpdCopy {
 typedef struct {
   TpdCopy *copy;
   guint8 *block; /* TPD_COPY_BLOCK */
+  guint8 *small; /* TPD_TEE_SMALL */
 } TpdCopyWorker;
 
 /* Ends the copy with `error`, which is taken over; the first counts. */

@@ -129,7 +129,7 @@ copy_xattr (int fd, int source_fd, const char *name, GPtrArray *lost)
 
 /* Those of trusted.* that we cannot see are not listed either. */
 static void
-copy_xattrs (int fd, int source_fd, GPtrArray *lost)
+copy_xattrs (int fd, gboolean may_have_acl, int source_fd, GPtrArray *lost)
 {
   g_autofree char *names = NULL;
   gssize len = flistxattr (source_fd, NULL, 0);
@@ -150,20 +150,25 @@ copy_xattrs (int fd, int source_fd, GPtrArray *lost)
       copy_xattr (fd, source_fd, names + at, lost);
     }
   /* What the directory's default list may have given it. */
-  if (!has_acl && fremovexattr (fd, "system.posix_acl_access") != 0 && errno != ENODATA && errno != ENOTSUP)
+  if (may_have_acl && !has_acl && fremovexattr (fd, "system.posix_acl_access") != 0 && errno != ENODATA
+      && errno != ENOTSUP)
     lose (lost, "acl");
 }
 
+gboolean
+tpd_target_has_default_acl (int dir_fd)
+{
+  return fgetxattr (dir_fd, "system.posix_acl_default", NULL, 0) >= 0 || (errno != ENODATA && errno != ENOTSUP);
+}
+
 void
-tpd_target_set_attributes (int fd, int source_fd, const struct stat *st, GPtrArray *lost)
+tpd_target_set_attributes (int fd, const struct stat *now, gboolean may_have_acl, int source_fd, const struct stat *st,
+                           GPtrArray *lost)
 {
   const struct timespec times[2] = { st->st_atim, st->st_mtim };
   mode_t mode = st->st_mode & 07777;
-  struct stat now;
 
-  if (fstat (fd, &now) != 0)
-    now = (struct stat){ .st_uid = (uid_t) -1, .st_gid = (gid_t) -1 };
-  if ((now.st_uid != st->st_uid || now.st_gid != st->st_gid) && fchown (fd, st->st_uid, st->st_gid) != 0)
+  if ((now->st_uid != st->st_uid || now->st_gid != st->st_gid) && fchown (fd, st->st_uid, st->st_gid) != 0)
     {
       lose (lost, "owner");
       /* Not for another user than it was meant for. */
@@ -171,7 +176,7 @@ tpd_target_set_attributes (int fd, int source_fd, const struct stat *st, GPtrArr
       if (fchown (fd, (uid_t) -1, st->st_gid) != 0)
         mode &= (mode_t) ~(S_IRWXG);
     }
-  copy_xattrs (fd, source_fd, lost);
+  copy_xattrs (fd, may_have_acl, source_fd, lost);
   if (fchmod (fd, mode) != 0)
     lose (lost, "mode");
   if (futimens (fd, times) != 0)

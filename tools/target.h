@@ -27,11 +27,15 @@ int tpd_target_make_file (int dir_fd, const char *name);
 int tpd_target_open_file (int dir_fd, const char *name);
 
 /*
- * Gives the file, directory or symbolic link `fd` (O_PATH for a link) owner,
+ * Gives the file or directory `fd`, whose status is `now`, owner,
  * extended attributes with access control lists, mode and times of `source_fd`,
  * whose status is `st`. What could not be kept is added to `lost` as words
  * ("owner", "acl", ...), but for the attributes that name a tpdfs mount.
+ * `may_have_acl`: of a new file, whether its directory may have given it a list.
  */
-void tpd_target_set_attributes (int fd, int source_fd, const struct stat *st, GPtrArray *lost);
+void tpd_target_set_attributes (int fd, const struct stat *now, gboolean may_have_acl, int source_fd,
+                                const struct stat *st, GPtrArray *lost);
+/* Whether new files in the directory may get an access control list. */
+gboolean tpd_target_has_default_acl (int dir_fd);
 /* The same of a symbolic link `name`: owner and times. */
 void tpd_target_set_link_attributes (int dir_fd, const char *name, const struct stat *st, GPtrArray *lost);

@@ -10,7 +10,11 @@
 #include "format/source.h"
 
 /* Takes a reference of `source`. (transfer full) */
-TpdSource *tpd_tee_new (TpdSource *source);
+/* Of a file that fits into TPD_TEE_SMALL bytes all is read at once, to `small`
+ * (as many bytes, which must outlive it and serve one tee at a time, or NULL), as soon as
+ * it is more than the beginning that is asked for. */
+#define TPD_TEE_SMALL (64 * 1024)
+TpdSource *tpd_tee_new (TpdSource *source, guint8 *small);
 
 /* Reads what is left, with `block` of `len` bytes, and gives the digest; once.
  * FALSE with error when the source cannot be read or has become shorter. */
