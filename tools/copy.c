@@ -131,8 +131,10 @@ remove_stale (TpdCopy *copy, const TpdCopyDir *dir)
       return;
     }
   while ((entry = readdir (stream)) != NULL)
-    if (tpd_journal_is_stale_temp (copy->journal, entry->d_name))
+    if (tpd_journal_is_stale (copy->journal, TPD_TARGET_TEMP, entry->d_name))
       (void) unlinkat (dir->target_fd, entry->d_name, 0);
+    else if (copy->in_place && tpd_journal_is_stale (copy->journal, TPD_TARGET_SWAP, entry->d_name))
+      tpd_copy_end_swap (copy, dir, entry->d_name);
   closedir (stream);
 }
 
@@ -174,6 +176,14 @@ is_reserved (const TpdCopy *copy, const TpdCopyDir *dir, const char *name)
   return !copy->in_place && dir->path[0] == '\0' && strcmp (name, TPD_TARGET_STATE) == 0;
 }
 
+static gboolean
+is_stale (const TpdCopy *copy, const char *name)
+{
+  return copy->in_place && copy->journal != NULL
+         && (tpd_journal_is_stale (copy->journal, TPD_TARGET_TEMP, name)
+             || tpd_journal_is_stale (copy->journal, TPD_TARGET_SWAP, name));
+}
+
 static void
 note_dir (TpdCopy *copy, const char *path)
 {
@@ -208,8 +218,7 @@ walk_chunk (gpointer data, gpointer thread, const TpdWalkChunk *chunk)
       const TpdWalkEntry *entry = &chunk->entries[i];
 
       if (entry->type == DT_DIR || is_reserved (copy, dir, entry->name)
-          || !tpd_filter_has_file (&copy->options->filter, dir->path, entry->name)
-          || (copy->in_place && copy->journal != NULL && tpd_journal_is_stale_temp (copy->journal, entry->name)))
+          || !tpd_filter_has_file (&copy->options->filter, dir->path, entry->name) || is_stale (copy, entry->name))
         continue;
       push_task (copy, task_new (dir, entry->name, names[i].shown, entry->type));
     }

@@ -26,11 +26,6 @@
 #include "base/error.h"
 #include "tools/copy_private.h"
 
-#ifndef RENAME_NOREPLACE
-#define RENAME_NOREPLACE (1 << 0)
-#define RENAME_EXCHANGE (1 << 1)
-#endif
-
 #define BATCH_BYTES (G_GUINT64_CONSTANT (512) * 1024 * 1024)
 #define BATCH_US (2 * G_USEC_PER_SEC)
 #define MAX_DEVICES 16
@@ -69,69 +64,6 @@ tpd_copy_submit (TpdCopy *copy, TpdCopyItem *item)
   g_mutex_unlock (&copy->lock);
 }
 
-/* --- 1: originals ------------------------------------------------------ */
-
-static gboolean
-is_original (const struct stat *st, const TpdStamp *stamp)
-{
-  TpdStamp now;
-
-  /* Links change the ctime. */
-  tpd_stamp_from_stat (&now, st);
-  return S_ISREG (st->st_mode) && now.ino == stamp->ino && now.dev == stamp->dev && now.size == stamp->size
-         && now.mtime_ns == stamp->mtime_ns;
-}
-
-static gboolean
-set_changed (GError **error)
-{
-  g_set_error_literal (error, TPD_ERROR, TPD_ERROR_STALE,
-                       "the file was changed while its plaintext was made; the next run reads it again");
-  return FALSE;
-}
-
-static gboolean
-save_original (TpdCopy *copy, TpdCopyItem *item, GError **error)
-{
-  const TpdCopyTask *task = item->task;
-  int fd = tpd_target_make_dir (copy->originals_fd, task->dir->path);
-  struct stat st;
-  gboolean good;
-
-  if (fd < 0)
-    {
-      tpd_error_set_errno (error, errno, "cannot make the directory of its original");
-      return FALSE;
-    }
-  good = linkat (task->dir->source_fd, task->name, fd, task->name, 0) == 0 || errno == EEXIST;
-  if (!good)
-    tpd_error_set_errno (error, errno, "cannot link the original into the directory of originals");
-  else if (fstatat (fd, task->name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-    {
-      tpd_error_set_errno (error, errno, "cannot look at the original");
-      good = FALSE;
-    }
-  else if (!is_original (&st, &item->source))
-    {
-      g_set_error (error, TPD_ERROR, TPD_ERROR_ERRNO + EEXIST,
-                   "the directory of originals has another file of this name: %s", task->path);
-      good = FALSE;
-    }
-  close (fd);
-  return good;
-}
-
-static void
-save_originals (TpdCopy *copy, GPtrArray *items)
-{
-  for (guint i = 0; i < items->len; i++)
-    {
-      TpdCopyItem *item = g_ptr_array_index (items, i);
-
-      (void) save_original (copy, item, &item->error);
-    }
-}
-
 /* --- 2, 3, 6: journal and disk ----------------------------------------- */
 
 static void
@@ -146,6 +78,26 @@ fail_all (GPtrArray *items, const GError *error)
     }
 }
 
+/* The finished file as the journal will know it. */
+static gboolean
+mark_file (TpdCopyItem *item, GError **error)
+{
+  struct stat st;
+  TpdStamp made;
+
+  if (fstatat (item->task->dir->target_fd, item->temp, &st, AT_SYMLINK_NOFOLLOW) != 0)
+    {
+      tpd_error_set_errno (error, errno, "cannot look at the copy");
+      return FALSE;
+    }
+  tpd_stamp_from_stat (&made, &st);
+  item->mark.copy_mtime_ns = made.mtime_ns;
+  if (made.ino == item->mark.copy_ino && made.size == item->mark.copy_size)
+    return TRUE;
+  g_set_error_literal (error, TPD_ERROR, TPD_ERROR_STALE, "the copy was replaced before it had its name");
+  return FALSE;
+}
+
 static void
 write_journal (TpdCopy *copy, GPtrArray *items)
 {
@@ -153,10 +105,10 @@ write_journal (TpdCopy *copy, GPtrArray *items)
 
   for (guint i = 0; i < items->len; i++)
     {
-      const TpdCopyItem *item = g_ptr_array_index (items, i);
+      TpdCopyItem *item = g_ptr_array_index (items, i);
       g_autofree char *record = NULL;
 
-      if (item->error != NULL)
+      if (item->error != NULL || !mark_file (item, &item->error))
         continue;
       record = tpd_copy_record (item->task->path, item->task->copy, item->tail);
       tpd_journal_add (copy->journal, &item->mark, record);
@@ -176,7 +128,7 @@ sync_all (TpdCopy *copy, GPtrArray *items, GError **error)
 
   if (fstat (copy->state_fd, &st) == 0)
     devices[n++] = st.st_dev;
-  if (syncfs (copy->state_fd) != 0)
+  if (tpd_target_sync (copy->state_fd) != 0 || tpd_journal_sync (copy->journal) != 0)
     {
       tpd_error_set_errno (error, errno, "cannot write to disk");
       return FALSE;
@@ -191,11 +143,11 @@ sync_all (TpdCopy *copy, GPtrArray *items, GError **error)
       last = item->task->dir;
       for (guint j = 0; j < n; j++)
         known = known || devices[j] == st.st_dev;
-      if (known)
+      if (known && !tpd_target_lacks_syncfs (last->target_fd))
         continue;
-      if (n < MAX_DEVICES)
+      if (!known && n < MAX_DEVICES)
         devices[n++] = st.st_dev;
-      if (syncfs (last->target_fd) != 0)
+      if (tpd_target_sync (last->target_fd) != 0)
         {
           tpd_error_set_errno (error, errno, "cannot write to disk");
           return FALSE;
@@ -281,10 +233,12 @@ static gboolean
 may_replace (TpdCopy *copy, const TpdCopyItem *item, guint8 *block)
 {
   struct stat st;
+  TpdStamp now;
 
   if (fstatat (item->task->dir->target_fd, item->task->shown, &st, AT_SYMLINK_NOFOLLOW) != 0)
     return errno == ENOENT;
-  return tpd_journal_has_made (copy->journal, item->task->copy, st.st_ino) || has_same_bytes (copy, item, &st, block)
+  tpd_stamp_from_stat (&now, &st);
+  return tpd_journal_has_made (copy->journal, item->task->copy, &now) || has_same_bytes (copy, item, &st, block)
          || has_same_target (item, &st);
 }
 
@@ -319,7 +273,8 @@ give_name (TpdCopy *copy, TpdCopyItem *item, guint8 *block, GError **error)
   if (!may_replace (copy, item, block))
     {
       g_set_error (error, TPD_ERROR, TPD_ERROR_ERRNO + EEXIST,
-                   "there is another file with the name of its copy, %s, that this tool did not write; move it away",
+                   "there is another file with the name of its copy, %s, that this tool did not write, or that was "
+                   "changed since; move it away",
                    task->copy);
       return FALSE;
     }
@@ -328,31 +283,6 @@ give_name (TpdCopy *copy, TpdCopyItem *item, guint8 *block, GError **error)
   /* Between two names of one file, rename() does nothing. */
   (void) unlinkat (fd, item->temp, 0);
   return TRUE;
-}
-
-/* The copy takes the place of the original, which must be what was read. */
-static gboolean
-take_place (TpdCopyItem *item, GError **error)
-{
-  const TpdCopyTask *task = item->task;
-  int fd = task->dir->target_fd;
-  struct stat st;
-
-  if (renameat2 (fd, item->temp, fd, task->name, RENAME_EXCHANGE) == 0)
-    {
-      if (fstatat (fd, item->temp, &st, AT_SYMLINK_NOFOLLOW) == 0 && is_original (&st, &item->source))
-        return unlinkat (fd, item->temp, 0) == 0 || set_rename_error (error);
-      if (renameat2 (fd, item->temp, fd, task->name, RENAME_EXCHANGE) != 0)
-        return set_rename_error (error);
-      return set_changed (error);
-    }
-  if (errno != EINVAL && errno != ENOSYS)
-    return set_rename_error (error);
-  if (fstatat (fd, task->name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-    return set_rename_error (error);
-  if (!is_original (&st, &item->source))
-    return set_changed (error);
-  return renameat (fd, item->temp, fd, task->name) == 0 || set_rename_error (error);
 }
 
 static void
@@ -367,91 +297,10 @@ give_names (TpdCopy *copy, GPtrArray *items, guint8 *block)
       if (item->check && !check_item (item, block, &item->error))
         continue;
       if (copy->in_place && strcmp (item->task->name, item->task->shown) == 0)
-        (void) take_place (item, &item->error);
+        (void) tpd_copy_take_place (item, &item->error);
       else
         (void) give_name (copy, item, block, &item->error);
     }
-}
-
-/* --- 7: in place ------------------------------------------------------- */
-
-static gboolean
-remove_source (const TpdCopyTask *task, const TpdStamp *source, GError **error)
-{
-  struct stat st;
-
-  if (fstatat (task->dir->source_fd, task->name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-    return errno == ENOENT;
-  if (!is_original (&st, source))
-    return set_changed (error);
-  if (unlinkat (task->dir->source_fd, task->name, 0) == 0)
-    return TRUE;
-  tpd_error_set_errno (error, errno, "cannot remove the protected file, whose plaintext is beside it");
-  return FALSE;
-}
-
-static void
-remove_sources (GPtrArray *items)
-{
-  for (guint i = 0; i < items->len; i++)
-    {
-      TpdCopyItem *item = g_ptr_array_index (items, i);
-
-      if (item->error == NULL && strcmp (item->task->name, item->task->shown) != 0)
-        (void) remove_source (item->task, &item->source, &item->error);
-    }
-}
-
-/* The proven plaintext is on disk, and was read from there. */
-static void
-remove_original (TpdCopy *copy, const TpdCopyItem *item)
-{
-  int fd = tpd_target_make_dir (copy->originals_fd, item->task->dir->path);
-  struct stat st;
-
-  if (fd < 0)
-    return;
-  if (fstatat (fd, item->task->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && is_original (&st, &item->source)
-      && unlinkat (fd, item->task->name, 0) == 0)
-    tpd_copy_count (copy, removed, 1);
-  close (fd);
-}
-
-gboolean
-tpd_copy_finish_original (TpdCopy *copy, const TpdCopyTask *task, const TpdJournalMark *mark, GError **error)
-{
-  TpdJournalEntry entry;
-  g_autofree char *text = NULL;
-  g_autoptr (TpdManifestRecord) record = NULL;
-  g_autofree char *name = NULL;
-  struct stat copy_st, source_st, original_st;
-  gboolean good = FALSE;
-  int fd;
-
-  if (!tpd_journal_find (copy->journal, task->path, &entry)
-      || (text = tpd_journal_read (copy->journal, &entry, NULL)) == NULL)
-    return FALSE;
-  record = tpd_manifest_record_parse (text, entry.len, NULL);
-  if (record == NULL || record->copy == NULL)
-    return FALSE;
-  name = g_path_get_basename (record->copy);
-  if (fstatat (task->dir->target_fd, name, &copy_st, AT_SYMLINK_NOFOLLOW) != 0 || copy_st.st_ino != mark->copy_ino
-      || (guint64) copy_st.st_size != mark->copy_size
-      || fstatat (task->dir->source_fd, task->name, &source_st, AT_SYMLINK_NOFOLLOW) != 0
-      || source_st.st_ino == copy_st.st_ino)
-    return FALSE;
-  fd = tpd_walk_open_dir (copy->originals_fd, task->dir->path);
-  if (fd >= 0 && fstatat (fd, task->name, &original_st, AT_SYMLINK_NOFOLLOW) == 0
-      && original_st.st_ino == source_st.st_ino && original_st.st_dev == source_st.st_dev)
-    {
-      TpdStamp stamp;
-
-      tpd_stamp_from_stat (&stamp, &source_st);
-      good = remove_source (task, &stamp, error);
-    }
-  if (fd >= 0)
-    close (fd);
-  return good;
 }
 
 /* --- A batch ----------------------------------------------------------- */
@@ -472,6 +321,17 @@ count_item (TpdCopy *copy, const TpdCopyItem *item)
   g_mutex_unlock (&copy->lock);
 }
 
+/* Nothing but the file that we made: what failed may have been done. */
+static void
+remove_temp (const TpdCopyItem *item)
+{
+  int fd = item->task->dir->target_fd;
+  struct stat st;
+
+  if (fstatat (fd, item->temp, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == item->mark.copy_ino)
+    (void) unlinkat (fd, item->temp, 0);
+}
+
 static void
 end_item (TpdCopy *copy, TpdCopyItem *item)
 {
@@ -480,7 +340,7 @@ end_item (TpdCopy *copy, TpdCopyItem *item)
 
   if (item->error != NULL)
     {
-      (void) unlinkat (item->task->dir->target_fd, item->temp, 0);
+      remove_temp (item);
       tpd_copy_miss_error (copy, item->task->path, item->error);
       return;
     }
@@ -488,7 +348,7 @@ end_item (TpdCopy *copy, TpdCopyItem *item)
   if (item->is_first && tpd_journal_find (copy->journal, item->task->path, &done))
     tpd_copy_links_finish (copy->links, &item->source, &done);
   if (copy->in_place && copy->options->remove_originals && item->proven && item->check)
-    remove_original (copy, item);
+    tpd_copy_remove_original (copy, item);
   count_item (copy, item);
   record = tpd_copy_record (item->task->path, item->task->copy, item->tail);
   tpd_copy_print (copy, record);
@@ -500,8 +360,8 @@ commit (TpdCopy *copy, GPtrArray *items, guint8 *block)
 {
   g_autoptr (GError) error = NULL;
 
-  if (copy->in_place)
-    save_originals (copy, items);
+  for (guint i = 0; copy->in_place && i < items->len; i++)
+    tpd_copy_save_original (copy, g_ptr_array_index (items, i));
   write_journal (copy, items);
   if (!sync_all (copy, items, &error))
     fail_all (items, error);
@@ -513,8 +373,8 @@ commit (TpdCopy *copy, GPtrArray *items, guint8 *block)
       fail_all (items, error);
       tpd_copy_stop (copy, g_steal_pointer (&error));
     }
-  if (copy->in_place)
-    remove_sources (items);
+  for (guint i = 0; copy->in_place && i < items->len; i++)
+    tpd_copy_remove_source (g_ptr_array_index (items, i));
   for (guint i = 0; i < items->len; i++)
     end_item (copy, g_ptr_array_index (items, i));
 }

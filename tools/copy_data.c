@@ -29,9 +29,9 @@ write_all (int fd, const guint8 *data, gsize len, guint64 off, GError **error)
 
       if (n < 0 && errno == EINTR)
         continue;
-      if (n < 0)
+      if (n <= 0)
         {
-          tpd_error_set_errno (error, errno, "cannot write the copy");
+          tpd_error_set_errno (error, n < 0 ? errno : EIO, "cannot write the copy");
           return FALSE;
         }
       data += n;

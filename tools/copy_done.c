@@ -51,8 +51,8 @@ copy_is_there (int dir_fd, const char *name, const TpdJournalMark *mark)
 {
   struct stat st;
 
-  return fstatat (dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == mark->copy_ino
-         && (guint64) st.st_size == mark->copy_size && (S_ISREG (st.st_mode) || S_ISLNK (st.st_mode));
+  return fstatat (dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && tpd_journal_mark_fits (mark, &st)
+         && (S_ISREG (st.st_mode) || S_ISLNK (st.st_mode));
 }
 
 static gboolean
@@ -61,11 +61,11 @@ is_finished_in_place (TpdCopy *copy, const TpdCopyTask *task, const TpdStamp *st
   TpdJournalEntry entry;
 
   /* It is a copy that we made, under whatever name its source had. */
-  if (tpd_journal_has_made (copy->journal, task->path, stamp->ino))
+  if (tpd_journal_has_made (copy->journal, task->path, stamp))
     return TRUE;
   if (!tpd_journal_find (copy->journal, task->path, &entry) || entry.mark.source_ino != stamp->ino)
     return FALSE;
-  return tpd_copy_finish_original (copy, task, &entry.mark, error);
+  return tpd_copy_finish_original (copy, task, &entry, error);
 }
 
 static gboolean
@@ -164,7 +164,7 @@ try_other (gpointer data, const TpdJournalEntry *entry, const char *text)
           || !stat_beneath (copy->source_fd, record->path, &st) || st.st_dev != stamp->dev || st.st_ino != stamp->ino))
     return FALSE;
   if (!stat_beneath (copy->in_place ? copy->source_fd : copy->target_fd, record->copy, &st) || !S_ISREG (st.st_mode)
-      || st.st_ino != entry->mark.copy_ino || (guint64) st.st_size != entry->mark.copy_size)
+      || !tpd_journal_mark_fits (&entry->mark, &st))
     return FALSE;
   if (copy->in_place && (st.st_dev != stamp->dev || !has_same_content (search, record->source_sha256)))
     return FALSE;

@@ -85,8 +85,8 @@ submit (File *file, TpdCopyWhat what, char *tail, guint64 size, guint64 ino, con
   tpd_copy_submit (file->copy, item);
 }
 
-/* The file is complete: it gets its attributes, and its size is what it should
- * be. `lost` is what could not be kept. */
+/* The file is complete: it gets its attributes, its size is what it should be,
+ * and it is closed. `lost` is what could not be kept. */
 static gboolean
 finish_temp (File *file, guint64 size, GPtrArray *lost, struct stat *made, GError **error)
 {
@@ -98,6 +98,11 @@ finish_temp (File *file, guint64 size, GPtrArray *lost, struct stat *made, GErro
   tpd_target_set_attributes (file->temp_fd, made, file->task->dir->has_default_acl, file->fd, &file->st, lost);
   if (lost->len > 0)
     tpd_copy_count (file->copy, lost, 1);
+  if (tpd_target_close_file (g_steal_fd (&file->temp_fd)) != 0)
+    {
+      tpd_error_set_errno (error, errno, "cannot write the copy");
+      return FALSE;
+    }
   if ((guint64) made->st_size == size)
     return TRUE;
   g_set_error (error, TPD_ERROR, TPD_ERROR_ERRNO + EIO,

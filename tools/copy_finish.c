@@ -118,8 +118,7 @@ is_there (gpointer data, const TpdJournalMark *mark, const char *text, gsize len
   fd = tpd_walk_open_dir (copy->in_place ? copy->source_fd : copy->target_fd, dir);
   if (fd < 0)
     return FALSE;
-  found = fstatat (fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == mark->copy_ino
-          && (guint64) st.st_size == mark->copy_size;
+  found = fstatat (fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && tpd_journal_mark_fits (mark, &st);
   close (fd);
   return found;
 }

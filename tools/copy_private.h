@@ -144,9 +144,24 @@ char *tpd_copy_temp_name (TpdCopy *copy);
 void tpd_copy_submit (TpdCopy *copy, TpdCopyItem *item);
 /* The thread that commits; ends when the workers are done. */
 gpointer tpd_copy_commit_thread (gpointer copy);
-/* In place: ends what a crash left half done with the original of `task`,
- * whose copy is in its place. */
-gboolean tpd_copy_finish_original (TpdCopy *copy, const TpdCopyTask *task, const TpdJournalMark *mark, GError **error);
+
+/* --- copy_original.c: in place ---------------------------------------- */
+
+/* Links the original into its directory. Errors are those of the item. */
+void tpd_copy_save_original (TpdCopy *copy, TpdCopyItem *item);
+/* The copy takes the place of the original, which must be what was read. */
+gboolean tpd_copy_take_place (TpdCopyItem *item, GError **error);
+/* The protected file beside its plaintext goes. Errors are those of the item. */
+void tpd_copy_remove_source (TpdCopyItem *item);
+/* So does the other name of the original. Its proven plaintext is on disk, and
+ * was read from there. */
+void tpd_copy_remove_original (TpdCopy *copy, const TpdCopyItem *item);
+/* Ends what a crash left half done with the original of `task`, whose copy is
+ * in its place. */
+gboolean tpd_copy_finish_original (TpdCopy *copy, const TpdCopyTask *task, const TpdJournalEntry *entry,
+                                   GError **error);
+/* Looks at what a crash left under the name of one that changed places. */
+void tpd_copy_end_swap (TpdCopy *copy, const TpdCopyDir *dir, const char *name);
 
 /* --- copy_record.c ---------------------------------------------------- */
 

@@ -26,6 +26,12 @@ typedef struct {
   gboolean present;
 } Known;
 
+/* A file that got a name. */
+typedef struct {
+  guint8 key[KEY_SIZE]; /* first: of the name and the inode number */
+  TpdJournalMark mark;
+} Made;
+
 struct _TpdJournal {
   int state_fd, fd;
   guint64 end; /* of the file */
@@ -35,7 +41,7 @@ struct _TpdJournal {
 
   GMutex lock;
   GHashTable *known; /* set of Known, under lock, as all below */
-  GHashTable *made;  /* set of keys of (copy, inode number) */
+  GHashTable *made;  /* set of Made */
   GString *lines;
   GArray *added;     /* of Known: what `lines` tell */
   GArray *by_source; /* of BySource, sorted; NULL until it is asked for */
@@ -88,46 +94,74 @@ tpd_journal_line_record (const char *line, gsize len, const char **record, gsize
   return TRUE;
 }
 
-/* The key of a copy with its inode number. (transfer full) */
-static guint8 *
-made_key (const char *copy_key, gsize len, guint64 ino)
+static gboolean
+fits (const TpdJournalMark *mark, const TpdStamp *now)
+{
+  /* NTFS and SMB, databases of some file servers, ext3, FAT. */
+  static const gint64 grains[] = { 1, 100, 1000, 1000 * 1000, 1000 * 1000 * 1000, G_GINT64_CONSTANT (2000000000) };
+
+  if (mark->copy_ino != now->ino || mark->copy_size != now->size)
+    return FALSE;
+  for (guint i = 0; i < G_N_ELEMENTS (grains); i++)
+    {
+      gint64 over = mark->copy_mtime_ns % grains[i];
+
+      if (now->mtime_ns == mark->copy_mtime_ns - (over < 0 ? over + grains[i] : over))
+        return TRUE;
+    }
+  return FALSE;
+}
+
+gboolean
+tpd_journal_mark_fits (const TpdJournalMark *mark, const struct stat *now)
+{
+  TpdStamp stamp;
+
+  tpd_stamp_from_stat (&stamp, now);
+  return fits (mark, &stamp);
+}
+
+/* The key of a copy with its inode number. */
+static void
+made_key (const char *copy_key, gsize len, guint64 ino, guint8 key[KEY_SIZE])
 {
   g_autoptr (GString) text = g_string_new_len (copy_key, (gssize) len);
-  guint8 *key = g_malloc (KEY_SIZE);
 
   g_string_append_printf (text, " %" G_GUINT64_FORMAT, ino);
   make_key (text->str, text->len, key);
-  return key;
 }
 
 static void
-note_made (TpdJournal *journal, const char *record, gsize len, guint64 ino)
+note_made (TpdJournal *journal, const char *record, gsize len, const TpdJournalMark *mark)
 {
   gsize copy_len = 0;
   const char *copy = tpd_manifest_copy_key (record, len, &copy_len);
+  Made *made;
 
-  if (copy != NULL)
-    g_hash_table_add (journal->made, made_key (copy, copy_len, ino));
+  if (copy == NULL)
+    return;
+  made = g_new0 (Made, 1);
+  made_key (copy, copy_len, mark->copy_ino, made->key);
+  made->mark = *mark;
+  g_hash_table_replace (journal->made, made, made);
 }
 
 static gboolean
 read_mark (const char *line, TpdJournalMark *mark)
 {
-  guint64 *const numbers[] = { &mark->validator, &mark->copy_ino, &mark->copy_size, &mark->source_ino };
+  guint64 numbers[5] = { 0 };
   const char *p = line + sizeof TPD_JOURNAL_START - 1;
 
   for (guint i = 0; i < G_N_ELEMENTS (numbers); i++, p += 17)
-    {
-      *numbers[i] = 0;
-      for (guint j = 0; j < 16; j++)
-        {
-          int digit = g_ascii_xdigit_value (p[j]);
+    for (guint j = 0; j < 16; j++)
+      {
+        int digit = g_ascii_xdigit_value (p[j]);
 
-          if (digit < 0)
-            return FALSE;
-          *numbers[i] = *numbers[i] << 4 | (guint64) digit;
-        }
-    }
+        if (digit < 0)
+          return FALSE;
+        numbers[i] = numbers[i] << 4 | (guint64) digit;
+      }
+  *mark = (TpdJournalMark){ numbers[0], numbers[1], numbers[2], numbers[3], (gint64) numbers[4] };
   return TRUE;
 }
 
@@ -155,7 +189,7 @@ load_line (gpointer data, const char *line, gsize len, guint64 offset, GError **
   known->entry.len = (guint32) record_len;
   if (read_mark (line, &known->entry.mark))
     {
-      note_made (journal, record, record_len, known->entry.mark.copy_ino);
+      note_made (journal, record, record_len, &known->entry.mark);
       g_hash_table_replace (journal->known, known, known);
     }
   else
@@ -227,7 +261,7 @@ tpd_journal_open (int state_fd, const char *name, GError **error)
   g_mutex_init (&journal->lock);
   journal->state_fd = state_fd;
   journal->known = g_hash_table_new_full (key_hash, key_equal, NULL, g_free);
-  journal->made = g_hash_table_new_full (key_hash, key_equal, g_free, NULL);
+  journal->made = g_hash_table_new_full (key_hash, key_equal, NULL, g_free);
   journal->runs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   journal->lines = g_string_new (NULL);
   journal->added = g_array_new (FALSE, FALSE, sizeof (Known));
@@ -285,12 +319,12 @@ tpd_journal_token (const TpdJournal *journal)
 }
 
 gboolean
-tpd_journal_is_stale_temp (const TpdJournal *journal, const char *name)
+tpd_journal_is_stale (const TpdJournal *journal, const char *prefix, const char *name)
 {
-  const gsize len = sizeof TPD_TARGET_TEMP - 1;
+  const gsize len = strlen (prefix);
   g_autofree char *token = NULL;
 
-  if (strncmp (name, TPD_TARGET_TEMP, len) != 0 || strlen (name) <= len + TOKEN_LEN)
+  if (strncmp (name, prefix, len) != 0 || strlen (name) <= len + TOKEN_LEN)
     return FALSE;
   token = g_strndup (name + len, TOKEN_LEN);
   return g_hash_table_contains (journal->runs, token);
@@ -407,14 +441,32 @@ tpd_journal_find_source (TpdJournal *journal, guint64 ino, TpdJournalAccept acce
 }
 
 gboolean
-tpd_journal_has_made (TpdJournal *journal, const char *copy, guint64 ino)
+tpd_journal_has_made (TpdJournal *journal, const char *copy, const TpdStamp *now)
 {
   g_autofree char *text = tpd_manifest_copy_key_of (copy);
-  g_autofree guint8 *key = made_key (text, strlen (text), ino);
+  guint8 key[KEY_SIZE];
+  const Made *made;
   gboolean found;
 
+  made_key (text, strlen (text), now->ino, key);
   g_mutex_lock (&journal->lock);
-  found = g_hash_table_contains (journal->made, key);
+  made = g_hash_table_lookup (journal->made, key);
+  found = made != NULL && fits (&made->mark, now);
+  g_mutex_unlock (&journal->lock);
+  return found;
+}
+
+gboolean
+tpd_journal_knows_file (TpdJournal *journal, const struct stat *now)
+{
+  gboolean found = FALSE;
+  GHashTableIter iter;
+  gpointer key;
+
+  g_mutex_lock (&journal->lock);
+  g_hash_table_iter_init (&iter, journal->known);
+  while (!found && g_hash_table_iter_next (&iter, &key, NULL))
+    found = tpd_journal_mark_fits (&((const Known *) key)->entry.mark, now);
   g_mutex_unlock (&journal->lock);
   return found;
 }
@@ -452,15 +504,15 @@ tpd_journal_add (TpdJournal *journal, const TpdJournalMark *mark, const char *re
   make_key (record, key_len, known.key);
   g_mutex_lock (&journal->lock);
   known.entry.offset = journal->lines->len + RECORD_OFFSET;
-  g_string_append_printf (journal->lines,
-                          TPD_JOURNAL_START "%016" G_GINT64_MODIFIER "x %016" G_GINT64_MODIFIER
-                                            "x %016" G_GINT64_MODIFIER "x %016" G_GINT64_MODIFIER
-                                            "x" TPD_JOURNAL_RECORD,
-                          mark->validator, mark->copy_ino, mark->copy_size, mark->source_ino);
+  g_string_append_printf (
+      journal->lines,
+      TPD_JOURNAL_START "%016" G_GINT64_MODIFIER "x %016" G_GINT64_MODIFIER "x %016" G_GINT64_MODIFIER
+                        "x %016" G_GINT64_MODIFIER "x %016" G_GINT64_MODIFIER "x" TPD_JOURNAL_RECORD,
+      mark->validator, mark->copy_ino, mark->copy_size, mark->source_ino, (guint64) mark->copy_mtime_ns);
   g_string_append_len (journal->lines, record, (gssize) len);
   g_string_append (journal->lines, "}\n");
   g_array_append_val (journal->added, known);
-  note_made (journal, record, len, mark->copy_ino);
+  note_made (journal, record, len, mark);
   g_mutex_unlock (&journal->lock);
 }
 
@@ -484,6 +536,12 @@ tpd_journal_write (TpdJournal *journal, GError **error)
   g_string_truncate (journal->lines, 0);
   g_mutex_unlock (&journal->lock);
   return good;
+}
+
+int
+tpd_journal_sync (TpdJournal *journal)
+{
+  return tpd_target_lacks_syncfs (journal->fd) ? fdatasync (journal->fd) : 0;
 }
 
 /* --- The manifest ------------------------------------------------------ */

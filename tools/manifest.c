@@ -272,15 +272,16 @@ writer_close (Writer *writer, const char *name, gboolean good, guint8 *sha256, G
   if (sha256 != NULL)
     memcpy (sha256, digest, sizeof digest);
   if (good
-      && (fsync (writer->fd) != 0 || renameat (writer->state_fd, writer->temp, writer->state_fd, name) != 0
-          || fsync (writer->state_fd) != 0))
+      && (fsync (writer->fd) != 0 || close (g_steal_fd (&writer->fd)) != 0
+          || renameat (writer->state_fd, writer->temp, writer->state_fd, name) != 0 || fsync (writer->state_fd) != 0))
     {
       tpd_error_set_errno (error, errno, "cannot write %s", name);
       good = FALSE;
     }
   if (!good)
     (void) unlinkat (writer->state_fd, writer->temp, 0);
-  close (writer->fd);
+  if (writer->fd >= 0)
+    close (writer->fd);
   g_byte_array_unref (writer->buffer);
   g_free (writer->temp);
   return good;

@@ -4,10 +4,10 @@
 
 #include <glib.h>
 
-/* {"journal":"VALIDATOR INO SIZE SOURCE-INO","record":{...}} */
+/* {"journal":"VALIDATOR INO SIZE SOURCE-INO MTIME","record":{...}} */
 #define TPD_JOURNAL_START "{\"journal\":\""
 #define TPD_JOURNAL_RECORD "\",\"record\":"
-#define TPD_JOURNAL_MARK_LEN (4 * 16 + 3)
+#define TPD_JOURNAL_MARK_LEN (5 * 16 + 4)
 
 /* The record in a line of a journal, or the line itself where it is a record.
  * FALSE: it is neither. */

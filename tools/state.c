@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <json-glib/json-glib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "tools/json_read.h"
 #include "tools/target.h"
 
 #define MAX_SHARDS 100000
@@ -24,25 +24,13 @@
 static JsonObject *
 read_summary (int state_fd, const char *name)
 {
-  g_autoptr (JsonParser) parser = json_parser_new ();
   g_autofree char *text = g_malloc (MAX_SUMMARY);
-  JsonNode *root = NULL;
   int fd = tpd_target_open_file (state_fd, name);
   gssize len = fd >= 0 ? read (fd, text, MAX_SUMMARY) : -1;
 
   if (fd >= 0)
     close (fd);
-  if (len > 0 && json_parser_load_from_data (parser, text, len, NULL))
-    root = json_parser_get_root (parser);
-  return root != NULL && JSON_NODE_HOLDS_OBJECT (root) ? json_node_dup_object (root) : NULL;
-}
-
-static char *
-summary_string (JsonObject *object, const char *name)
-{
-  JsonNode *node = json_object_get_member (object, name);
-
-  return node != NULL && JSON_NODE_HOLDS_VALUE (node) ? g_strdup (json_node_get_string (node)) : NULL;
+  return len > 0 ? tpd_json_read_object (text, (gsize) len) : NULL;
 }
 
 static void
@@ -50,14 +38,12 @@ load_summary (TpdState *state, guint shard)
 {
   g_autofree char *name = tpd_manifest_name ("summary", shard, shard > 0 ? state->shards : 1, ".json");
   JsonObject *object = read_summary (state->fd, name);
-  JsonNode *in_place;
 
   if (object == NULL)
     return;
-  state->source = summary_string (object, "source");
-  state->copy = summary_string (object, "copy");
-  in_place = json_object_get_member (object, "in_place");
-  state->in_place = in_place != NULL && JSON_NODE_HOLDS_VALUE (in_place) && json_node_get_boolean (in_place);
+  state->source = g_strdup (tpd_json_get_string (object, "source"));
+  state->copy = g_strdup (tpd_json_get_string (object, "copy"));
+  state->in_place = tpd_json_get_boolean (object, "in_place");
   json_object_unref (object);
 }
 
@@ -154,7 +140,7 @@ static const char *const added[] = {
 static gboolean
 join_summaries (TpdState *state, GError **error)
 {
-  gint64 sums[G_N_ELEMENTS (added)] = { 0 };
+  guint64 sums[G_N_ELEMENTS (added)] = { 0 };
   g_auto (TpdJson) json = { 0 };
 
   for (guint shard = 1; shard <= state->shards; shard++)
@@ -163,12 +149,7 @@ join_summaries (TpdState *state, GError **error)
       JsonObject *object = read_summary (state->fd, name);
 
       for (gsize i = 0; object != NULL && i < G_N_ELEMENTS (added); i++)
-        {
-          JsonNode *node = json_object_get_member (object, added[i]);
-
-          if (node != NULL && JSON_NODE_HOLDS_VALUE (node))
-            sums[i] += json_node_get_int (node);
-        }
+        sums[i] += tpd_json_get_uint (object, added[i]);
       if (object != NULL)
         json_object_unref (object);
     }
@@ -183,7 +164,7 @@ join_summaries (TpdState *state, GError **error)
   tpd_json_uint (&json, "shards", 1);
   tpd_json_string (&json, "manifest", "manifest.jsonl");
   for (gsize i = 0; i < G_N_ELEMENTS (added); i++)
-    tpd_json_uint (&json, added[i], (guint64) MAX (sums[i], 0));
+    tpd_json_uint (&json, added[i], sums[i]);
   tpd_json_end_object (&json);
   return tpd_manifest_write_text (state->fd, "summary.json", json.text->str, error);
 }

@@ -4,10 +4,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/posix_acl.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#ifndef FUSE_SUPER_MAGIC
+#define FUSE_SUPER_MAGIC 0x65735546
+#endif
+#ifndef SMB2_SUPER_MAGIC
+#define SMB2_SUPER_MAGIC 0xfe534d42
+#endif
+#ifndef CIFS_SUPER_MAGIC
+#define CIFS_SUPER_MAGIC 0xff534d42
+#endif
+
+#define TPD_ACL "system.posix_acl_access"
 #define MAX_XATTR_LIST (64 * 1024)
 #define MAX_XATTR_VALUE (64 * 1024)
 
@@ -90,15 +104,63 @@ tpd_target_open_file (int dir_fd, const char *name)
   return fd;
 }
 
+/* --- Disk -------------------------------------------------------------- */
+
+/* What syncfs() hands to the server of these stays in its hands, or is not
+ * handed over at all. */
+gboolean
+tpd_target_lacks_syncfs (int fd)
+{
+  static const guint32 magics[] = { FUSE_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC, V9FS_MAGIC };
+  struct statfs fs;
+
+  if (fstatfs (fd, &fs) != 0)
+    return TRUE;
+  for (guint i = 0; i < G_N_ELEMENTS (magics); i++)
+    if ((guint32) fs.f_type == magics[i])
+      return TRUE;
+  return FALSE;
+}
+
+int
+tpd_target_sync (int dir_fd)
+{
+  if (syncfs (dir_fd) != 0)
+    return -1;
+  if (!tpd_target_lacks_syncfs (dir_fd) || fsync (dir_fd) == 0)
+    return 0;
+  /* There are file systems that know nothing of the kind. */
+  return errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -1;
+}
+
+int
+tpd_target_close_file (int fd)
+{
+  int synced = tpd_target_lacks_syncfs (fd) ? fsync (fd) : 0, errnum = errno;
+  int closed = close (fd);
+
+  if (synced == 0)
+    return closed;
+  errno = errnum;
+  return -1;
+}
+
 /* --- Attributes -------------------------------------------------------- */
+
+static gboolean
+has_lost (const GPtrArray *lost, const char *what)
+{
+  for (guint i = 0; i < lost->len; i++)
+    if (strcmp (g_ptr_array_index (lost, i), what) == 0)
+      return TRUE;
+  return FALSE;
+}
 
 static void
 lose (GPtrArray *lost, const char *what)
 {
-  for (guint i = 0; i < lost->len; i++)
-    if (strcmp (g_ptr_array_index (lost, i), what) == 0)
-      return;
-  g_ptr_array_add (lost, g_strdup (what));
+  if (!has_lost (lost, what))
+    g_ptr_array_add (lost, g_strdup (what));
 }
 
 /* Not those that the system, or a mount of ours, gives by itself. */
@@ -113,6 +175,36 @@ static gboolean
 is_acl (const char *name)
 {
   return g_str_has_prefix (name, "system.posix_acl_");
+}
+
+/*
+ * What of `mode` nobody had been refused by the list that is lost: who is named
+ * in it counts as one of the group, or of the others, from now on.
+ */
+static mode_t
+mode_without_acl (mode_t mode, int source_fd)
+{
+  guint8 list[MAX_XATTR_VALUE];
+  gssize len = fgetxattr (source_fd, TPD_ACL, list, sizeof list);
+  mode_t mask = S_IRWXO, group = 0, all = S_IRWXO;
+
+  if (len < 0 && (errno == ENODATA || errno == ENOTSUP))
+    return mode;
+  if (len < 4 || len % 8 != 4)
+    return mode & (mode_t) ~(S_IRWXG | S_IRWXO);
+  for (gssize at = 4; at < len; at += 8)
+    if (list[at] == ACL_MASK)
+      mask = list[at + 2] & S_IRWXO;
+  for (gssize at = 4; at < len; at += 8)
+    {
+      mode_t bits = list[at + 2] & mask;
+
+      if (list[at] == ACL_GROUP_OBJ)
+        group = bits;
+      if (list[at] == ACL_GROUP_OBJ || list[at] == ACL_USER || list[at] == ACL_GROUP)
+        all &= bits;
+    }
+  return (mode & (mode_t) ~(S_IRWXG | S_IRWXO)) | (group & all) << 3 | (mode & all & S_IRWXO);
 }
 
 static void
@@ -146,12 +238,11 @@ copy_xattrs (int fd, gboolean may_have_acl, int source_fd, GPtrArray *lost)
     {
       if (!is_kept (names + at))
         continue;
-      has_acl = has_acl || strcmp (names + at, "system.posix_acl_access") == 0;
+      has_acl = has_acl || strcmp (names + at, TPD_ACL) == 0;
       copy_xattr (fd, source_fd, names + at, lost);
     }
   /* What the directory's default list may have given it. */
-  if (may_have_acl && !has_acl && fremovexattr (fd, "system.posix_acl_access") != 0 && errno != ENODATA
-      && errno != ENOTSUP)
+  if (may_have_acl && !has_acl && fremovexattr (fd, TPD_ACL) != 0 && errno != ENODATA && errno != ENOTSUP)
     lose (lost, "acl");
 }
 
@@ -177,6 +268,8 @@ tpd_target_set_attributes (int fd, const struct stat *now, gboolean may_have_acl
         mode &= (mode_t) ~(S_IRWXG);
     }
   copy_xattrs (fd, may_have_acl, source_fd, lost);
+  if (has_lost (lost, "acl") || has_lost (lost, "xattr"))
+    mode &= mode_without_acl (mode, source_fd);
   if (fchmod (fd, mode) != 0)
     lose (lost, "mode");
   if (futimens (fd, times) != 0)

@@ -116,6 +116,26 @@ class InPlace(Case):
         self.good(self.in_place("--remove-originals"), 1)
         self.good(tool.run("verify", self.originals))
 
+    def test_file_with_a_number_that_was_ours_is_not_taken_for_finished(self):
+        """A copy that came to nothing leaves its inode number in the journal."""
+        entry = next(entry for entry in tool.MANIFEST if entry["kind"] == "office-ooxml" and entry["open"]
+                     and entry["compare"] == "bytes" and entry["plain_size"])
+        self.put("a.docx", entry)
+        self.good(self.in_place())
+        journal = self.originals / STATE / "journal.jsonl"
+        before = journal.read_text()
+        # As if its copy had had the number that the next version has now.
+        (self.src / "a.docx").unlink()
+        (self.originals / "a.docx").unlink()
+        self.put("a.docx", entry)
+        line = before.splitlines()[-1]
+        words = json.loads(line)["journal"].split()
+        words[1] = f"{(self.src / 'a.docx').stat().st_ino:016x}"
+        words[2] = f"{(self.src / 'a.docx').stat().st_size:016x}"
+        journal.write_text(before.replace(json.loads(line)["journal"], " ".join(words)))
+        self.good(self.in_place())
+        self.assertEqual(sha256((self.src / "a.docx").read_bytes()), entry["plain_sha256"])
+
     def test_further_names_of_a_file(self):
         entry = self.put("a.txt.pfile")
         os.link(self.src / "a.txt.pfile", self.src / "b.txt.pfile")

@@ -420,6 +420,44 @@ class Refusals(Case):
         self.assertIn("did not write", result.stderr)
         self.no_temps(self.dst)
 
+    def test_file_with_a_number_that_was_ours_is_not_overwritten(self):
+        """What was refused leaves an inode number in the journal, which file
+        systems give to the next file."""
+        self.put()
+        self.dst.mkdir()
+        (self.dst / "a.txt").write_text("mine")
+        self.good(materialize(self.src, self.dst), 1)
+        last = (self.dst / STATE / "journal.jsonl").read_bytes().splitlines()[-1].decode()
+        number = int(json.loads(last)["journal"].split()[1], 16)
+        (self.dst / "a.txt").unlink()
+        made = []
+        for name in range(2000):
+            path = self.dst / f"{name}"
+            path.write_text("mine, too")
+            made.append(path)
+            if path.stat().st_ino == number:
+                break
+        else:
+            self.skipTest("numbers are not used again here")
+        path.rename(self.dst / "a.txt")
+        result = self.good(materialize(self.src, self.dst), 1)
+        self.assertEqual((self.dst / "a.txt").read_text(), "mine, too")
+        self.assertIn("did not write", result.stderr)
+
+    def test_copy_that_was_edited_is_not_overwritten(self):
+        first = self.put()
+        self.good(materialize(self.src, self.dst))
+        copy = self.dst / "a.txt"
+        with open(copy, "ab") as file:
+            file.write(b"my notes")
+        edited = copy.read_bytes()
+        self.good(materialize(self.src, self.dst), 1)
+        self.assertEqual(copy.read_bytes(), edited)
+        self.put(entry=next(entry for entry in tool.PFILES if entry["open"] and entry["compare"] == "bytes"
+                            and entry["plain_name"].endswith(".txt") and entry["plain_sha256"] != first["plain_sha256"]))
+        self.good(materialize(self.src, self.dst), 1)
+        self.assertEqual(copy.read_bytes(), edited)
+
     def test_hostile_links_lead_nowhere(self):
         self.put("dir/a.txt.pfile")
         outside = self.dir / "outside"

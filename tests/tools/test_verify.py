@@ -98,6 +98,29 @@ class Verify(Case):
             manifest.write_text(text + "\n")
             self.good(verify(self.dst), 1)
 
+    def test_lists_that_somebody_edited_are_told(self):
+        deep = "[" * 1000000
+        long = '{"path":"x","copy":"x","kind":"plain","target":"' + "x" * (8 << 20) + '"}'
+        manifest, summary = self.dst / STATE / "manifest.jsonl", self.dst / STATE / "summary.json"
+        for text in ('{"path":"x","copy":"x","kind":"plain","a":' + deep, deep, '{"a":' * 100000, long, '"' + "\\" * 999):
+            manifest.write_text(text + "\n")
+            self.good(verify(self.dst), 1)
+            self.assertEqual(tool.run("origin", "--manifest", self.dst, "0" * 64).status, 1)
+        manifest.write_text("")
+        for text in (deep, '{"in_place":true,"copy":7,"source":[]}', '{"in_place":"yes","copy":null}',
+                     '{"files":9223372036854775807}', "x"):
+            summary.write_text(text)
+            self.good(verify(self.dst))
+
+    def test_sums_of_edited_parts_are_no_trap(self):
+        for part in ("1-of-2", "2-of-2"):
+            shutil.copy(self.dst / STATE / "manifest.jsonl", self.dst / STATE / f"manifest.{part}.jsonl")
+            shutil.copy(self.dst / STATE / "MISSING.jsonl", self.dst / STATE / f"MISSING.{part}.jsonl")
+            (self.dst / STATE / f"summary.{part}.json").write_text('{"files":9223372036854775807,"bytes":-5,"plain":"7"}')
+        self.good(verify("--merge", self.dst))
+        joined = json.loads((self.dst / STATE / "summary.json").read_text())
+        self.assertEqual((joined["bytes"], joined["plain"]), (0, 0))
+
     def test_without_a_copy_it_is_wrong_usage(self):
         self.src.mkdir()
         self.assertNotEqual(verify(self.src).status, 0)
