@@ -23,16 +23,25 @@ add_text (TpdPdfObject *object, const char *text, gsize len)
 static gboolean
 skip_literal (TpdPdfReader *reader)
 {
+  const guint8 *run;
   guint64 depth = 0;
-  int c;
+  gsize len;
 
-  while ((c = tpd_pdf_reader_get (reader)) >= 0)
+  while ((run = tpd_pdf_reader_run (reader, &len)) != NULL)
     {
-      if (c == '\\')
+      gsize i = 0;
+
+      while (i < len && run[i] != '\\' && run[i] != '(' && run[i] != ')')
+        i++;
+      reader->pos += i;
+      if (i == len)
+        continue;
+      reader->pos++;
+      if (run[i] == '\\')
         tpd_pdf_reader_get (reader);
-      else if (c == '(')
+      else if (run[i] == '(')
         depth++;
-      else if (c == ')' && --depth == 0)
+      else if (--depth == 0)
         return TRUE;
     }
   return FALSE;

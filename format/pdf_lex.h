@@ -42,10 +42,36 @@ TpdPdfReader *tpd_pdf_reader_new (TpdSource *source);
 void tpd_pdf_reader_free (TpdPdfReader *reader);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdPdfReader, tpd_pdf_reader_free)
 
+/* All bytes from `pos` on that are in memory, which are more than none unless
+ * it is the end or the source cannot be read: then NULL. Good until the reader
+ * is used again. */
+const guint8 *tpd_pdf_reader_run (TpdPdfReader *reader, gsize *len);
+
 /* The byte at `pos`, -1 at the end or when the source cannot be read. */
-int tpd_pdf_reader_peek (TpdPdfReader *reader);
+static inline int
+tpd_pdf_reader_peek (TpdPdfReader *reader)
+{
+  const TpdPdfWindow *window = reader->window;
+  const guint8 *run;
+  gsize len;
+
+  if (reader->pos >= window->off && reader->pos - window->off < window->len)
+    return window->data[reader->pos - window->off];
+  run = tpd_pdf_reader_run (reader, &len);
+  return run != NULL ? *run : -1;
+}
+
 /* The same, and moves on. */
-int tpd_pdf_reader_get (TpdPdfReader *reader);
+static inline int
+tpd_pdf_reader_get (TpdPdfReader *reader)
+{
+  int c = tpd_pdf_reader_peek (reader);
+
+  if (c >= 0)
+    reader->pos++;
+  return c;
+}
+
 /* Moves on over white space and comments. */
 void tpd_pdf_reader_skip_space (TpdPdfReader *reader);
 /* Skips white space, then takes digits. FALSE: there are none, or too many. */

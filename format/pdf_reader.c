@@ -79,26 +79,19 @@ load_window (TpdPdfReader *reader)
   return TRUE;
 }
 
-int
-tpd_pdf_reader_peek (TpdPdfReader *reader)
+const guint8 *
+tpd_pdf_reader_run (TpdPdfReader *reader, gsize *len)
 {
-  TpdPdfWindow *window = reader->window;
+  const TpdPdfWindow *window = reader->window;
 
-  if (reader->pos >= window->off && reader->pos - window->off < window->len)
-    return window->data[reader->pos - window->off];
-  if (!load_window (reader))
-    return -1;
-  return reader->window->data[reader->pos - reader->window->off];
-}
-
-int
-tpd_pdf_reader_get (TpdPdfReader *reader)
-{
-  int c = tpd_pdf_reader_peek (reader);
-
-  if (c >= 0)
-    reader->pos++;
-  return c;
+  if (reader->pos < window->off || reader->pos - window->off >= window->len)
+    {
+      if (!load_window (reader))
+        return NULL;
+      window = reader->window;
+    }
+  *len = window->len - (gsize) (reader->pos - window->off);
+  return window->data + (reader->pos - window->off);
 }
 
 void

@@ -46,41 +46,83 @@ read_literal_byte (TpdPdfReader *reader)
   return '\n';
 }
 
+/* The bytes before `end` that stand for themselves, at most `max` + 1 of them. */
+static void
+append_run (TpdPdfReader *reader, guint64 end, gsize max, GByteArray *bytes)
+{
+  gsize len, n = 0;
+  const guint8 *run = tpd_pdf_reader_run (reader, &len);
+
+  if (run == NULL)
+    return;
+  len = (gsize) MIN ((guint64) len, end - reader->pos);
+  len = MIN (len, max + 1 - bytes->len);
+  while (n < len && run[n] != '\\' && run[n] != '\r')
+    n++;
+  g_byte_array_append (bytes, run, (guint) n);
+  reader->pos += n;
+}
+
+static gboolean
+read_literal (TpdPdfReader *reader, guint64 end, gsize max, GByteArray *bytes)
+{
+  while (bytes->len <= max)
+    {
+      guint8 byte;
+      int c;
+
+      append_run (reader, end, max, bytes);
+      if (reader->pos >= end || reader->error != NULL)
+        break;
+      c = read_literal_byte (reader);
+      byte = (guint8) c;
+      if (c >= 0 && bytes->len <= max)
+        g_byte_array_append (bytes, &byte, 1);
+    }
+  return bytes->len <= max;
+}
+
+static gboolean
+read_hex (TpdPdfReader *reader, guint64 end, gsize max, GByteArray *bytes)
+{
+  guint8 block[256];
+  guint n = 0;
+  int high = -1;
+
+  while (reader->pos < end && reader->error == NULL && bytes->len <= max)
+    {
+      int c = tpd_pdf_reader_get (reader);
+      int digit = c < 0 ? -1 : g_ascii_xdigit_value ((char) c);
+
+      if (digit >= 0 && high < 0)
+        high = digit;
+      else if (digit >= 0)
+        {
+          block[n++] = (guint8) (high << 4 | digit);
+          high = -1;
+        }
+      if (n == sizeof block)
+        {
+          g_byte_array_append (bytes, block, n);
+          n = 0;
+        }
+    }
+  /* The last digit may be missing: it is 0. */
+  if (high >= 0)
+    block[n++] = (guint8) (high << 4);
+  g_byte_array_append (bytes, block, n);
+  return bytes->len <= max;
+}
+
 GByteArray *
 tpd_pdf_string_read (TpdPdfReader *reader, const TpdPdfToken *token, gsize max)
 {
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
-  int high = -1;
+  guint64 end = token->end - 1;
 
   reader->pos = token->start + 1;
-  while (reader->pos < token->end - 1 && reader->error == NULL)
-    {
-      int c = token->type == TPD_PDF_LITERAL ? read_literal_byte (reader) : tpd_pdf_reader_get (reader);
-      guint8 byte = (guint8) c;
-
-      if (token->type == TPD_PDF_HEX)
-        {
-          int digit = c < 0 ? -1 : g_ascii_xdigit_value ((char) c);
-
-          if (digit >= 0 && high < 0)
-            high = digit;
-          else if (digit >= 0)
-            {
-              byte = (guint8) (high << 4 | digit);
-              high = -1;
-              g_byte_array_append (bytes, &byte, 1);
-            }
-        }
-      else if (c >= 0)
-        g_byte_array_append (bytes, &byte, 1);
-      if (bytes->len > max)
-        return NULL;
-    }
-  if (high >= 0)
-    {
-      guint8 byte = (guint8) (high << 4);
-      g_byte_array_append (bytes, &byte, 1);
-    }
+  if (!(token->type == TPD_PDF_LITERAL ? read_literal : read_hex) (reader, end, max, bytes))
+    return NULL;
   return reader->error == NULL ? g_steal_pointer (&bytes) : NULL;
 }
 

@@ -104,9 +104,17 @@ key_is_held (TpdFs *fs, TpdSource *source, const TpdProbe *probe, GError **error
 {
   g_autoptr (GBytes) bytes = tpd_probe_read_license (probe, source, error);
   g_autoptr (TpdLicense) license = NULL;
+  const TpdKeyInfo *info;
+  TpdPublicKey key;
 
   if (bytes == NULL)
     return FALSE;
+  if (fs->keyring != NULL && tpd_license_peek_key (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), &key))
+    {
+      info = tpd_keyring_find (fs->keyring, &key.fingerprint);
+      if (info != NULL && info->state == TPD_KEY_HELD)
+        return TRUE;
+    }
   license = tpd_license_parse_brief (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), error);
   return license != NULL && tpd_license_match_key (license, fs->keyring, error) != NULL;
 }
@@ -187,6 +195,33 @@ probe_source (TpdFs *fs, TpdSource *source, const TpdStamp *stamp, TpdFacts *fac
   return probe;
 }
 
+/*
+ * The verdict on a PDF file whose license is near: within what a probe may
+ * read, and inflate. FALSE: it is not, and finding it takes time.
+ */
+static gboolean
+judge_near (TpdFs *fs, TpdSource *source, const TpdProbe *probe, const TpdStamp *stamp, TpdFacts *facts)
+{
+  g_autoptr (TpdSource) budgeted = NULL;
+  g_autoptr (GError) why = NULL;
+  TpdBudget budget;
+
+  if (probe->kind != TPD_KIND_PDF || (probe->version_major > 1 && probe->plain_size > TPD_PROBE_MAX_BYTES))
+    return FALSE;
+  tpd_budget_init_probe (&budget);
+  budgeted = tpd_source_new_budgeted (source, &budget);
+  if (key_is_held (fs, budgeted, probe, &why))
+    {
+      facts->verdict = TPD_VERDICT_KEY_HELD;
+      facts->size = probe->plain_size;
+      return TRUE;
+    }
+  if (budget.used_reads >= budget.max_reads)
+    return FALSE;
+  tpd_facts_fail (facts, stamp, why);
+  return TRUE;
+}
+
 int
 tpd_look_at_source (TpdFs *fs, TpdSource *source, const struct stat *st, TpdFacts *facts, TpdWait *wait)
 {
@@ -197,19 +232,23 @@ tpd_look_at_source (TpdFs *fs, TpdSource *source, const struct stat *st, TpdFact
   gboolean closed;
 
   tpd_stamp_from_stat (&stamp, st);
+  probe = probe_source (fs, source, &stamp, facts);
+  if (probe->verdict != TPD_VERDICT_OK || tpd_facts_is_left (fs, facts))
+    return 0;
+  closed = may_stay_closed (fs, probe, &options);
+  if (!tpd_probe_decodes (probe, &options))
+    {
+      judge (fs, source, probe, &stamp, closed, NULL, facts, NULL, NULL);
+      return 0;
+    }
   if (tpd_decoder_find (fs->decoder, &stamp, TPD_DECODE_VERDICT, &decoded))
     {
       *facts = decoded.facts;
       return 0;
     }
-  probe = probe_source (fs, source, &stamp, facts);
-  if (probe->verdict != TPD_VERDICT_OK || tpd_facts_is_left (fs, facts))
+  if (closed && judge_near (fs, source, probe, &stamp, facts))
     return 0;
-  closed = may_stay_closed (fs, probe, &options);
-  if (tpd_probe_decodes (probe, &options))
-    return tpd_wait_for (wait, source, &stamp, closed ? TPD_DECODE_VERDICT : TPD_DECODE_SIZE);
-  judge (fs, source, probe, &stamp, closed, NULL, facts, NULL, NULL);
-  return 0;
+  return tpd_wait_for (wait, source, &stamp, closed ? TPD_DECODE_VERDICT : TPD_DECODE_SIZE);
 }
 
 gboolean

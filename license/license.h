@@ -101,6 +101,9 @@ TpdLicense *tpd_license_parse (const guint8 *data, gsize len, GError **error);
 /* As much of it as tells which key it needs, with the same errors: signature
  * and certificates are not looked at, and count as unknown. (transfer full) */
 TpdLicense *tpd_license_parse_brief (const guint8 *data, gsize len, GError **error);
+/* The key that a license as servers write it is sealed to, much faster: FALSE
+ * says only that this one has to be parsed. */
+gboolean tpd_license_peek_key (const guint8 *data, gsize len, TpdPublicKey *out);
 TpdLicense *tpd_license_ref (TpdLicense *license);
 void tpd_license_unref (TpdLicense *license);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdLicense, tpd_license_unref)

@@ -289,6 +289,28 @@ unescape (char *text, gsize len)
 
 /* --- Decoding --------------------------------------------------------- */
 
+/* Without NUL, as text is; eight characters at a time. */
+static gboolean
+is_ascii (const guint8 *data, gsize len)
+{
+  const guint64 ones = G_GUINT64_CONSTANT (0x0101010101010101), tops = ones << 7;
+  gsize at = 0;
+
+  for (; len - at >= 8; at += 8)
+    {
+      guint64 word;
+
+      memcpy (&word, data + at, 8);
+      /* A top bit that is set, or that borrowing from a zero byte sets. */
+      if (((word | (word - ones)) & tops) != 0)
+        return FALSE;
+    }
+  for (; at < len; at++)
+    if (data[at] == 0 || data[at] >= 0x80)
+      return FALSE;
+  return TRUE;
+}
+
 static gboolean
 decode_xml (TpdLicenseText *text, TpdBytes bytes, Form form, GError **error)
 {
@@ -300,7 +322,7 @@ decode_xml (TpdLicenseText *text, TpdBytes bytes, Form form, GError **error)
         bytes.len--;
       if (bytes.len > TPD_LICENSE_TEXT_MAX)
         return damaged (error, "the license is longer than 16 MiB");
-      if (!g_utf8_validate_len ((const char *) bytes.data, bytes.len, NULL))
+      if (!is_ascii (bytes.data, bytes.len) && !g_utf8_validate_len ((const char *) bytes.data, bytes.len, NULL))
         return damaged (error, "the license is not valid UTF-8");
       text->text = g_strndup ((const char *) bytes.data, bytes.len);
       text->len = bytes.len;
