@@ -6,11 +6,16 @@
  * Structures are read through a few windows onto the file. While little has
  * been read, windows are large, so that a probe of an ordinary file is done in
  * a handful of reads; later they are pages, so that opening a large stream
- * whose allocation table is spread over the file does not read half the file.
+ * whose allocation table is spread over the file does not read half the file,
+ * unless a window goes on where another ends.
  *
  * Every chain is followed to its end, with Brent's cycle detection in constant
- * memory. In an allocation table two chains that meet run together to the same
- * last sector, so remembering the last sectors finds all cross links.
+ * memory. Sectors in a row, which is what large streams are made of, are one
+ * step: as far as one sector of the allocation table tells, so that the step
+ * from a sector is always the same and a circle of sectors a circle of steps.
+ *
+ * In an allocation table two chains that meet run together to the same last
+ * sector, so remembering the last sectors finds all cross links.
  */
 #include "format/cfb.h"
 
@@ -45,11 +50,24 @@ cfb_damaged (GError **error, const char *format, ...)
 
 /* --- Reading structures ------------------------------------------------ */
 
+static gsize
+window_size (const TpdCfb *cfb, guint64 off)
+{
+  guint64 page = off & ~(guint64) (WINDOW_SMALL - 1);
+
+  if (cfb->n_reads < LARGE_READS)
+    return WINDOW_LARGE;
+  for (guint i = 0; i < CFB_N_WINDOWS; i++)
+    if (cfb->windows[i].len > 0 && cfb->windows[i].off + cfb->windows[i].len == page)
+      return WINDOW_LARGE;
+  return WINDOW_SMALL;
+}
+
 const guint8 *
 cfb_peek (TpdCfb *cfb, guint64 off, gsize len, GError **error)
 {
   CfbWindow *window = &cfb->windows[cfb->last_window];
-  gsize size = cfb->n_reads < LARGE_READS ? WINDOW_LARGE : WINDOW_SMALL;
+  gsize size;
   gssize got;
 
   for (guint i = 0; i <= CFB_N_WINDOWS; i++)
@@ -64,6 +82,7 @@ cfb_peek (TpdCfb *cfb, guint64 off, gsize len, GError **error)
         window = &cfb->windows[i];
     }
 
+  size = window_size (cfb, off);
   window = &cfb->windows[0];
   for (guint i = 1; i < CFB_N_WINDOWS; i++)
     if (cfb->windows[i].used < window->used)
@@ -168,14 +187,47 @@ cfb_fat_sector (TpdCfb *cfb, guint32 index, guint32 *sector, GError **error)
   return cfb_check_sector (cfb, *sector, "the list of allocation sectors", error);
 }
 
+static guint32
+entry_at (const guint8 *table, guint32 index)
+{
+  guint32 le;
+
+  memcpy (&le, table + (gsize) index * 4, sizeof le);
+  return GUINT32_FROM_LE (le);
+}
+
+/*
+ * What follows `sector` in its chain. `*run`: how many sectors the step skips,
+ * which follow `sector` in the file as in the chain; less than `max`, and none
+ * of them is `wall`.
+ */
 static gboolean
-next_sector (TpdCfb *cfb, guint32 sector, guint32 *next, GError **error)
+next_sector (TpdCfb *cfb, guint32 sector, guint32 max, guint32 wall, guint32 *run, guint32 *next, GError **error)
 {
   guint32 entry_shift = cfb->shift - 2;
+  guint32 index = sector & ((1u << entry_shift) - 1);
+  guint32 end = 1u << entry_shift;
+  const guint8 *table;
   guint32 fat;
 
-  return cfb_fat_sector (cfb, sector >> entry_shift, &fat, error)
-         && cfb_peek_u32 (cfb, cfb_sector_offset (cfb, fat) + (sector & ((1u << entry_shift) - 1)) * 4, next, error);
+  *run = 0;
+  if (!cfb_fat_sector (cfb, sector >> entry_shift, &fat, error))
+    return FALSE;
+  /* The last sector of a file may be cut; only so much is asked for as must be there. */
+  if (fat == cfb->n_sectors - 1 || max <= 1)
+    return cfb_peek_u32 (cfb, cfb_sector_offset (cfb, fat) + index * 4, next, error);
+  table = cfb_peek (cfb, cfb_sector_offset (cfb, fat), (gsize) 1 << cfb->shift, error);
+  if (table == NULL)
+    return FALSE;
+  end = index + MIN (end - index, max);
+  *next = entry_at (table, index);
+  while (++index < end && *next == sector + 1 && *next < cfb->n_sectors && *next != wall)
+    {
+      sector++;
+      (*run)++;
+      *next = entry_at (table, index);
+    }
+  return TRUE;
 }
 
 /* --- Chains ------------------------------------------------------------- */
@@ -214,10 +266,10 @@ gboolean
 cfb_chain_load (TpdCfb *cfb, guint32 start, guint64 min, guint64 max, guint32 owner, CfbChain *chain, GError **error)
 {
   g_autoptr (GArray) extents = g_array_new (FALSE, FALSE, sizeof (CfbExtent));
-  guint32 sector = start, last = start, tortoise = start, count = 0;
+  guint32 sector = start, last = start, tortoise = start, count = 0, run;
   guint64 power = 1, steps = 0;
   gboolean has_lock = cfb->version == 4 && cfb->source->size > RANGE_LOCK_OFFSET;
-  guint32 lock = (guint32) (RANGE_LOCK_OFFSET >> cfb->shift) - 1;
+  guint32 lock = has_lock ? (guint32) (RANGE_LOCK_OFFSET >> cfb->shift) - 1 : CFB_FREE;
 
   if (min == 0)
     return TRUE;
@@ -225,7 +277,7 @@ cfb_chain_load (TpdCfb *cfb, guint32 start, guint64 min, guint64 max, guint32 ow
     {
       if (!cfb_check_sector (cfb, sector, "a chain", error))
         return FALSE;
-      if (has_lock && sector == lock)
+      if (sector == lock)
         {
           cfb_damaged (error, "a chain uses the sector kept for locks");
           return FALSE;
@@ -252,8 +304,10 @@ cfb_chain_load (TpdCfb *cfb, guint32 start, guint64 min, guint64 max, guint32 ow
         }
       count++;
       last = sector;
-      if (!next_sector (cfb, sector, &sector, error))
+      if (!next_sector (cfb, sector, (guint32) MIN (max - count + 1, G_MAXUINT32), lock, &run, &sector, error))
         return FALSE;
+      count += run;
+      last += run;
       if (sector == tortoise)
         {
           cfb_damaged (error, "a chain leads in a circle");
