@@ -54,6 +54,7 @@ typedef struct _TpdFs {
 
   struct fuse_session *session;
   gboolean ready;    /* the mount has answered; set once by INIT */
+  gboolean splices;  /* the kernel takes answers from a pipe; set once by INIT */
   int read_ahead_fd; /* atomic: fs/readahead.h */
   int ready_fd;      /* the launcher waits on it; -1 once told, or in the foreground */
 

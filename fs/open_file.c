@@ -431,6 +431,12 @@ tpd_open_file_fd (const TpdOpenFile *file)
   return file->document == NULL ? file->fd : -1;
 }
 
+guint64
+tpd_open_file_size (const TpdOpenFile *file)
+{
+  return file->stamp.size;
+}
+
 static void
 put_stamp (struct stat *st, const TpdStamp *stamp)
 {

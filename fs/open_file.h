@@ -27,6 +27,9 @@ gint32 tpd_open_file_backing_id (const TpdOpenFile *file);
  * protected one. */
 int tpd_open_file_fd (const TpdOpenFile *file);
 
+/* How large a plain file was when it was opened. */
+guint64 tpd_open_file_size (const TpdOpenFile *file);
+
 /*
  * Whether `node` is open as something else than a plain file or, if `protected`,
  * than the version `stamp` of a protected one. What is found there now needs a

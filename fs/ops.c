@@ -16,6 +16,10 @@
 #include "fs/call.h"
 #include "fs/status.h"
 
+/* The most that the kernel is to ask for at once. A pipe holds 1 MiB when others
+ * than root make it: so much, and room for what goes with it. */
+#define MAX_REQUEST (960 * 1024)
+
 /* So many fewer than there were are worth the while. */
 #define TRIM_INODES 512
 
@@ -52,6 +56,9 @@ op_init (void *userdata, struct fuse_conn_info *conn)
   want (conn, FUSE_CAP_PARALLEL_DIROPS);
   want (conn, FUSE_CAP_CACHE_SYMLINKS);
   want (conn, FUSE_CAP_ASYNC_DIO);
+  /* Taking pages from a pipe, not taking them away: they stay the source's. */
+  fs->splices = want (conn, FUSE_CAP_SPLICE_WRITE);
+  conn->max_write = MIN (conn->max_write, MAX_REQUEST); /* which says it for reads, too */
 #ifdef FUSE_CAP_PASSTHROUGH
   if (tpd_passthrough_is_possible (fs->passthrough))
     {
