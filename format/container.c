@@ -127,6 +127,9 @@ number_names (TpdContainer *container)
       /* The first stays the key. */
       g_hash_table_insert (seen, (gpointer) member, GUINT_TO_POINTER (before + 1));
     }
+  for (guint i = 0; i < container->n; i++)
+    container->members[i].namesakes =
+        GPOINTER_TO_UINT (g_hash_table_lookup (seen, tpd_container_zip_member (container, i)));
 }
 
 /* --- Opening ------------------------------------------------------------ */

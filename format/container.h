@@ -38,6 +38,7 @@ typedef struct {
   TpdMemberKind kind;
   guint64 region_end; /* where the next member begins, or the directory */
   guint ordinal;      /* of those that have its name, in the directory's order: 1, 2, ... */
+  guint namesakes;    /* how many have it */
 } TpdContainerMember;
 
 typedef struct {

@@ -165,6 +165,9 @@ tell (const TpdCopyOptions *options, const TpdCopyResult *result)
   tell_count ("Decrypted:", counts->decrypted);
   tell_count ("Copied:", counts->plain);
   tell_count ("Copied protected:", counts->raw);
+  tell_count ("Archives rewritten:", counts->archives);
+  tell_count ("Decrypted in archives:", counts->members);
+  tell_count ("Protected in archives:", counts->shut_members);
   tell_count ("Symbolic links:", counts->symlinks);
   tell_count ("Further hard links:", counts->links);
   printf ("%-22s %s\n", "Bytes:", bytes);
@@ -227,6 +230,8 @@ tpd_cmd_materialize (int argc, char **argv)
     { "unreadable", 0, 0, G_OPTION_ARG_STRING, &arguments.unreadable,
       "What does not open: skip (default), or copy it as it is", "WHAT" },
     { "only-protected", 0, 0, G_OPTION_ARG_NONE, &copy->only_protected, "Leave out what is not protected", NULL },
+    { "containers", 0, 0, G_OPTION_ARG_NONE, &copy->containers, "Also decrypt what is protected inside zip archives",
+      NULL },
     { "link-plain", 0, 0, G_OPTION_ARG_NONE, &copy->link_plain, "Hard-link what is not protected", NULL },
     { "check", 0, 0, G_OPTION_ARG_NONE, &copy->check, "Read every copy again before it gets its name", NULL },
     { "dry-run", 'n', 0, G_OPTION_ARG_NONE, &copy->dry_run, "Only tell what would be done", NULL },

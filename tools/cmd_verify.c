@@ -17,6 +17,7 @@
 #include "crypto/secret.h"
 #include "tools/common.h"
 #include "tools/copy_data.h"
+#include "tools/copy_zip.h"
 #include "tools/facts.h"
 #include "tools/progress.h"
 #include "tools/state.h"
@@ -35,8 +36,10 @@ static const TpdCommandHelp help = {
 typedef struct {
   char *against, *digest;
   gboolean merge;
+  guint jobs;
   TpdState *state;
   int copies_fd, against_fd;
+  TpdScratchPool *scratch;
 } Arguments;
 
 typedef struct {
@@ -61,6 +64,7 @@ static void
 arguments_clear (Arguments *arguments)
 {
   g_clear_pointer (&arguments->state, tpd_state_free);
+  tpd_scratch_pool_free (arguments->scratch);
   if (arguments->copies_fd >= 0)
     close (arguments->copies_fd);
   if (arguments->against_fd >= 0)
@@ -189,6 +193,38 @@ hash_document (Worker *worker, TpdDocument *document, char **hex, GError **error
   return n == 0;
 }
 
+static gboolean
+hash_piece (gpointer data, const void *bytes, gsize len, GError **error)
+{
+  tpd_digest_update (data, bytes, len);
+  return TRUE;
+}
+
+/* An archive that was written anew is written once more, to nowhere. */
+static gboolean
+hash_archive (Worker *worker, const TpdManifestRecord *record, TpdSource *source, char **hex, GError **error)
+{
+  const Verify *verify = worker->verify;
+  const TpdNameRules names = { record->pext, verify->common->open.mail };
+  const TpdZipCopyOptions options = {
+    .session = verify->session,
+    .open = &verify->common->open,
+    .names = &names,
+    .scratch = verify->arguments->scratch,
+    .keep = record->keep,
+    .path = record->path,
+    .block = worker->block,
+  };
+  g_auto (TpdZipCopyResult) result = { 0 };
+  TpdDigest *sum = tpd_digest_new (TPD_SHA256_SIZE);
+  guint8 digest[TPD_SHA256_SIZE];
+  gboolean good = tpd_zip_copy (source, &options, hash_piece, sum, &result, error);
+
+  tpd_digest_finish (sum, digest);
+  *hex = tpd_hex (digest, sizeof digest);
+  return good;
+}
+
 /* What the source gives today: the digests of its bytes and its plaintext. */
 static gboolean
 read_source (Worker *worker, const TpdManifestRecord *record, TpdSource *source, const TpdStamp *stamp,
@@ -199,7 +235,12 @@ read_source (Worker *worker, const TpdManifestRecord *record, TpdSource *source,
   g_autoptr (TpdFileFacts) facts = NULL;
   guint8 digest[TPD_SHA256_SIZE];
 
-  if (record->decrypted)
+  if (record->archive)
+    {
+      if (!hash_archive (worker, record, tee, plain_hex, error))
+        return FALSE;
+    }
+  else if (record->decrypted)
     {
       facts = tpd_file_facts_gather_source (record->path, tee, stamp, tpd_probe (tee, NULL), verify->session,
                                             &verify->common->open, TPD_FILE_FACTS_DEFAULT);
@@ -476,6 +517,7 @@ open_all (TpdConfinement *reach, gpointer data, GError **error)
   tpd_confinement_read (reach, tpd_state_copies (arguments->state));
   if (arguments->against == NULL)
     return TRUE;
+  arguments->scratch = tpd_scratch_pool_new (2 * arguments->jobs);
   arguments->against_fd = open_dir (arguments->against, error);
   if (arguments->against_fd >= 0)
     tpd_confinement_read (reach, arguments->against);
@@ -508,6 +550,7 @@ tpd_cmd_verify (int argc, char **argv)
       tpd_error ("%s", error->message);
       return g_error_matches (error, TPD_ERROR, TPD_ERROR_USAGE) ? TPD_EXIT_USAGE : TPD_EXIT_FAILED;
     }
+  arguments.jobs = common.jobs;
   common.reach = open_all;
   common.reach_data = &arguments;
   common.no_default_keys = arguments.against == NULL;

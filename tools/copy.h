@@ -22,6 +22,7 @@ typedef struct {
   gboolean dry_run;
   gboolean only_protected;   /* plain files are left out */
   gboolean link_plain;       /* plain files become hard links */
+  gboolean containers;       /* archives are written anew with plaintext in them */
   gboolean copy_unreadable;  /* protected files that do not open are copied as they are */
   gboolean remove_originals; /* in place: do not keep those whose plaintext is proven */
   gboolean check;            /* read copies again before they get their names */
@@ -39,6 +40,8 @@ typedef struct {
 
 typedef struct {
   guint64 decrypted, plain, raw, symlinks, links; /* written now */
+  guint64 archives, members;                      /* written anew, and decrypted in them */
+  guint64 shut_archives, shut_members;            /* copied or left as they are, and protected in them */
   guint64 bytes;                                  /* of them */
   guint64 finished;                               /* by an earlier run */
   guint64 held, special, left;                    /* left out on purpose */

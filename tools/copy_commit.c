@@ -310,12 +310,17 @@ count_item (TpdCopy *copy, const TpdCopyItem *item)
 {
   TpdCopyCounts *counts = &copy->counts;
   guint64 *const members[] = {
-    [TPD_COPY_DECRYPTED] = &counts->decrypted, [TPD_COPY_PLAIN] = &counts->plain, [TPD_COPY_RAW] = &counts->raw,
-    [TPD_COPY_SYMLINK] = &counts->symlinks,    [TPD_COPY_LINK] = &counts->links,
+    [TPD_COPY_DECRYPTED] = &counts->decrypted,
+    [TPD_COPY_PLAIN] = &counts->plain,
+    [TPD_COPY_RAW] = &counts->raw,
+    [TPD_COPY_SYMLINK] = &counts->symlinks,
+    [TPD_COPY_LINK] = &counts->links,
+    [TPD_COPY_ARCHIVE] = &counts->archives,
   };
 
   g_mutex_lock (&copy->lock);
   (*members[item->what])++;
+  counts->members += item->members;
   if (item->what != TPD_COPY_LINK && item->what != TPD_COPY_SYMLINK)
     counts->bytes += item->mark.copy_size;
   g_mutex_unlock (&copy->lock);

@@ -85,6 +85,16 @@ tpd_copy_document (TpdDocument *document, int fd, guint8 *block, guint8 sha256[T
   return FALSE;
 }
 
+gboolean
+tpd_copy_write (int fd, const void *data, gsize len, guint64 off, GError **error)
+{
+  if (!write_all (fd, data, len, off, error))
+    return FALSE;
+  if (off / FLUSH_EVERY != (off + len) / FLUSH_EVERY)
+    start_flush (fd, (off + len) / FLUSH_EVERY * FLUSH_EVERY);
+  return TRUE;
+}
+
 /* --- Plain files ------------------------------------------------------- */
 
 static gboolean

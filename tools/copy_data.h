@@ -20,5 +20,8 @@ gboolean tpd_copy_document (TpdDocument *document, int fd, guint8 *block, guint8
 gboolean tpd_copy_plain (int source_fd, guint64 size, int fd, guint8 *block, guint8 sha256[TPD_SHA256_SIZE],
                          GError **error);
 
+/* Writes all of it; lets the disk begin with what lies behind. */
+gboolean tpd_copy_write (int fd, const void *data, gsize len, guint64 off, GError **error);
+
 /* Hashes what is in `fd`; `*size` is how much that was. */
 gboolean tpd_copy_hash (int fd, guint8 *block, guint64 *size, guint8 sha256[TPD_SHA256_SIZE], GError **error);

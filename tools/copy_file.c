@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "tools/copy_archive.h"
 #include "tools/copy_names.h"
 #include "tools/copy_private.h"
 #include "tools/tee.h"
@@ -34,6 +35,9 @@ typedef struct {
   char *temp;
   gboolean is_first; /* of several names */
   gboolean proven;
+  gboolean again;  /* the next run is to do it again: something was left out */
+  guint64 members; /* decrypted in an archive */
+  char *note;      /* what is to be said of a plain file */
 } File;
 
 /* --- Temporary files --------------------------------------------------- */
@@ -73,6 +77,10 @@ submit (File *file, TpdCopyWhat what, char *tail, guint64 size, guint64 ino, con
   item->source = file->stamp;
   item->mark =
       (TpdJournalMark){ tpd_copy_validator (file->copy, &file->stamp, file->task->copy), ino, size, file->stamp.ino };
+  /* Then no run finds it finished. */
+  if (file->again)
+    item->mark.validator ^= 1;
+  item->members = file->members;
   if (sha256 != NULL)
     memcpy (item->sha256, sha256, TPD_SHA256_SIZE);
   item->is_first = file->is_first;
@@ -217,7 +225,7 @@ link_plain (File *file, GError **error)
       return FALSE;
     }
   hex = tpd_hex (digest, sizeof digest);
-  submit (file, TPD_COPY_PLAIN, tpd_copy_tail_plain (size, hex, NULL, lost), size, st.st_ino, digest);
+  submit (file, TPD_COPY_PLAIN, tpd_copy_tail_plain (size, hex, file->note, lost), size, st.st_ino, digest);
   return TRUE;
 }
 
@@ -232,7 +240,7 @@ count_dry (File *file, const TpdFileFacts *facts, TpdCopyWhat what)
   if (facts != NULL)
     tail = tpd_copy_tail_facts (facts, lost);
   else
-    tail = tpd_copy_tail_plain (file->stamp.size, NULL, NULL, lost);
+    tail = tpd_copy_tail_plain (file->stamp.size, NULL, file->note, lost);
   record = tpd_copy_record (file->task->path, file->task->copy, tail);
   tpd_copy_print (copy, record);
   g_mutex_lock (&copy->lock);
@@ -240,6 +248,8 @@ count_dry (File *file, const TpdFileFacts *facts, TpdCopyWhat what)
     copy->counts.decrypted++;
   else if (what == TPD_COPY_RAW)
     copy->counts.raw++;
+  else if (what == TPD_COPY_ARCHIVE)
+    copy->counts.archives++;
   else
     copy->counts.plain++;
   copy->counts.bytes += facts != NULL && facts->plain_size_known ? facts->plain_size : file->stamp.size;
@@ -253,7 +263,7 @@ copy_plain (File *file, TpdSource *source, TpdCopyWhat what)
 {
   TpdCopy *copy = file->copy;
   g_autoptr (GError) error = NULL;
-  const char *note = what == TPD_COPY_RAW ? "left protected, as --mail source asks" : NULL;
+  const char *note = what == TPD_COPY_RAW ? "left protected, as --mail source asks" : file->note;
 
   if (copy->in_place || (copy->options->only_protected && what == TPD_COPY_PLAIN))
     {
@@ -319,6 +329,69 @@ copy_protected (File *file, TpdSource *tee, TpdProbe *probe)
     miss (file, error);
 }
 
+/* --- Archives ---------------------------------------------------------- */
+
+static void
+write_archive (File *file, TpdSource *tee)
+{
+  g_autoptr (GPtrArray) lost = g_ptr_array_new_with_free_func (g_free);
+  g_auto (TpdZipCopyResult) result = { 0 };
+  guint8 plain[TPD_SHA256_SIZE], source[TPD_SHA256_SIZE];
+  g_autoptr (GError) error = NULL;
+  struct stat made;
+  char *tail;
+
+  if (!make_temp (file, &error)
+      || !tpd_copy_archive (file->worker, file->task, tee, file->temp_fd, plain, &result, &error)
+      || !tpd_tee_finish (tee, file->worker->block, TPD_COPY_BLOCK, source, &error) || !is_unchanged (file, &error))
+    {
+      miss (file, error);
+      return;
+    }
+  /* In place nothing is left out: an archive is done as a whole or not. */
+  if (file->copy->in_place && result.shut > 0)
+    return;
+  if (!finish_temp (file, result.size, lost, &made, &error))
+    {
+      miss (file, error);
+      return;
+    }
+  tail = tpd_copy_archive_tail (file->copy, &result, file->stamp.size, source, plain, lost);
+  file->proven = result.proven;
+  file->again = result.shut > 0;
+  file->members = result.decrypted;
+  submit (file, TPD_COPY_ARCHIVE, tail, result.size, made.st_ino, plain);
+}
+
+/* A plain file that may be an archive. FALSE: it is to be copied as it is. */
+static gboolean
+copy_archive (File *file, TpdSource *source, TpdSource *tee, const TpdProbe *probe)
+{
+  TpdCopy *copy = file->copy;
+  g_autoptr (GError) error = NULL;
+  guint64 protected = 0;
+
+  if (!tpd_zip_copy_count (source, probe, copy->scratch, &protected, &error))
+    {
+      miss (file, error);
+      return TRUE;
+    }
+  if (protected == 0)
+    return FALSE;
+  if (!copy->options->containers)
+    {
+      file->note = tpd_copy_archive_note (protected);
+      tpd_copy_count (copy, shut_archives, 1);
+      tpd_copy_count (copy, shut_members, protected);
+      return FALSE;
+    }
+  if (copy->options->dry_run)
+    count_dry (file, NULL, TPD_COPY_ARCHIVE);
+  else
+    write_archive (file, tee);
+  return TRUE;
+}
+
 static void
 copy_content (File *file, TpdSource *source)
 {
@@ -327,7 +400,10 @@ copy_content (File *file, TpdSource *source)
   TpdProbe *probe = tpd_probe (tee, NULL);
 
   if (probe->verdict == TPD_VERDICT_NOT_PROTECTED)
-    copy_plain (file, source, TPD_COPY_PLAIN);
+    {
+      if (!copy_archive (file, source, tee, probe))
+        copy_plain (file, source, TPD_COPY_PLAIN);
+    }
   else if (copy->options->open.mail == TPD_MAIL_SOURCE && tpd_kind_is_mail (probe->kind))
     copy_plain (file, source, TPD_COPY_RAW);
   else
@@ -378,6 +454,7 @@ copy_regular (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *befor
       copy_content (&file, source);
     }
   drop_temp (&file);
+  g_free (file.note);
   tpd_copy_task_free (file.task);
 }
 

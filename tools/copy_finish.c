@@ -21,6 +21,8 @@ hash_options (const TpdCopyOptions *options)
 
   g_string_printf (text, "%d %d %d %u", TPD_DECODER_VERSION, (int) options->open.iv, (int) options->open.mail,
                    options->open.nested);
+  if (options->containers)
+    g_string_append (text, " containers");
   tpd_sha256 (text->str, text->len, digest);
   memcpy (&hash, digest, sizeof hash);
   return GUINT64_FROM_BE (hash);
@@ -143,6 +145,10 @@ put_counts (TpdJson *json, const TpdCopyCounts *counts)
   tpd_json_uint (json, "unreadable_copied", counts->raw);
   tpd_json_uint (json, "symlinks", counts->symlinks);
   tpd_json_uint (json, "hard_links", counts->links);
+  tpd_json_uint (json, "archives", counts->archives);
+  tpd_json_uint (json, "archive_members", counts->members);
+  tpd_json_uint (json, "archives_left_protected", counts->shut_archives);
+  tpd_json_uint (json, "archive_members_left_protected", counts->shut_members);
   tpd_json_uint (json, "bytes", counts->bytes);
   tpd_json_uint (json, "finished_before", counts->finished);
   tpd_json_uint (json, "left_out", counts->left);

@@ -177,6 +177,8 @@ tpd_copy_open (const TpdCopyOptions *options, TpdConfinement *reach, GError **er
   if (!(copy->in_place ? open_originals (copy, error) : open_target (copy, error)))
     return NULL;
   copy->batch_files = raise_limit ();
+  copy->scratch =
+      copy->state_fd >= 0 ? tpd_scratch_pool_new_in (copy->state_fd) : tpd_scratch_pool_new (2 * options->jobs);
   copy->max_tasks = MIN (copy->batch_files, MAX_TASKS);
   declare (copy, reach);
   return g_steal_pointer (&copy);
@@ -199,6 +201,7 @@ tpd_copy_free (TpdCopy *copy)
   tpd_copy_links_free (copy->links);
   g_clear_pointer (&copy->dirs, tpd_spill_free);
   tpd_journal_free (copy->journal);
+  tpd_scratch_pool_free (copy->scratch);
   g_clear_error (&copy->error);
   close_fd (copy->missing_fd);
   close_fd (copy->state_fd);

@@ -2,6 +2,7 @@
 /* The inside of a copy. */
 #pragma once
 
+#include "format/scratch.h"
 #include "tools/copy.h"
 #include "tools/copy_data.h"
 #include "tools/copy_links.h"
@@ -41,6 +42,7 @@ typedef enum {
   TPD_COPY_RAW,
   TPD_COPY_SYMLINK,
   TPD_COPY_LINK,
+  TPD_COPY_ARCHIVE,
 } TpdCopyWhat;
 
 /* A finished temporary file that waits for its name. */
@@ -54,6 +56,7 @@ typedef struct {
   guint8 sha256[TPD_SHA256_SIZE]; /* of a file that is to be checked */
   gboolean check;
   gboolean proven;
+  guint64 members;   /* decrypted in an archive */
   gboolean is_first; /* of several names of a file */
   GError *error;     /* of this one, while a batch is committed */
 } TpdCopyItem;
@@ -69,6 +72,7 @@ struct _TpdCopy {
   int source_fd, target_fd, originals_fd, state_fd;
   guint64 source_dev;
   guint64 options_hash;
+  TpdScratchPool *scratch;
   TpdJournal *journal; /* NULL in a dry run */
   TpdCopyLinks *links;
   TpdWalk *walk;
@@ -169,6 +173,16 @@ void tpd_copy_end_swap (TpdCopy *copy, const TpdCopyDir *dir, const char *name);
  * protected and for what was not. (transfer full) */
 char *tpd_copy_tail_facts (const TpdFileFacts *facts, const GPtrArray *lost);
 char *tpd_copy_tail_plain (guint64 size, const char *sha256, const char *note, const GPtrArray *lost);
+/* Of an archive that was written anew. */
+typedef struct {
+  const char *message, *proof, *source_sha256, *plain_sha256;
+  guint64 plain_size, source_size;
+  gboolean keep;       /* members that do not open are in it */
+  char *const *pext;   /* TpdNameRules.words */
+  const char *members; /* objects with commas between */
+} TpdCopyArchive;
+
+char *tpd_copy_tail_archive (const TpdCopyArchive *archive, const GPtrArray *lost);
 char *tpd_copy_tail_symlink (const char *target, const GPtrArray *lost);
 /* The object. (transfer full) */
 char *tpd_copy_record (const char *path, const char *copy, const char *tail);

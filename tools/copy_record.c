@@ -83,6 +83,29 @@ tpd_copy_tail_plain (guint64 size, const char *sha256, const char *note, const G
 }
 
 char *
+tpd_copy_tail_archive (const TpdCopyArchive *archive, const GPtrArray *lost)
+{
+  g_autofree char *pext = archive->pext != NULL ? g_strjoinv (",", (char **) archive->pext) : NULL;
+  g_auto (TpdJson) json = { 0 };
+
+  begin_tail (&json);
+  put_head (&json, tpd_kind_word (TPD_KIND_ZIP), TRUE, TPD_VERDICT_OK, archive->message);
+  tpd_json_uint (&json, "plain_size", archive->plain_size);
+  tpd_json_uint (&json, "source_size", archive->source_size);
+  tpd_json_string (&json, "proof", archive->proof);
+  tpd_json_string (&json, "source_sha256", archive->source_sha256);
+  tpd_json_string (&json, "plain_sha256", archive->plain_sha256);
+  /* What its bytes depend on besides the source and the keys. */
+  tpd_json_string (&json, "unreadable", archive->keep ? "copy" : "skip");
+  tpd_json_string (&json, "pext", pext);
+  tpd_json_begin_array (&json, "members");
+  g_string_append (json.text, archive->members);
+  tpd_json_end_array (&json);
+  tpd_json_string_array (&json, "attributes_lost", lost);
+  return end_tail (&json);
+}
+
+char *
 tpd_copy_tail_symlink (const char *target, const GPtrArray *lost)
 {
   g_auto (TpdJson) json = { 0 };

@@ -47,6 +47,9 @@ typedef struct {
   char *verdict, *message, *proof, *content_id, *rms_owner, *issued, *key_fingerprint;
   char *plain_sha256, *source_sha256;
   guint64 plain_size, source_size;
+  gboolean archive; /* one that was written anew; what that depends on: */
+  gboolean keep;    /* members that do not open are in it */
+  char **pext;      /* may be NULL */
 } TpdManifestRecord;
 
 /* NULL with TPD_ERROR_DAMAGED when `line` is no record. (transfer full) */

@@ -72,6 +72,10 @@ tpd_manifest_record_parse (const char *line, gsize len, GError **error)
   record->plain_size = tpd_json_get_uint (object, "plain_size");
   record->source_size = tpd_json_get_uint (object, "source_size");
   record->decrypted = record->is_protected && g_strcmp0 (record->verdict, "ok") == 0;
+  record->archive = record->decrypted && g_strcmp0 (record->kind, "zip") == 0;
+  record->keep = g_strcmp0 (tpd_json_get_string (object, "unreadable"), "copy") == 0;
+  if (tpd_json_get_string (object, "pext") != NULL)
+    record->pext = g_strsplit (tpd_json_get_string (object, "pext"), ",", -1);
   if (record->path == NULL || record->kind == NULL)
     {
       g_set_error_literal (error, TPD_ERROR, TPD_ERROR_DAMAGED, "a line of the manifest has no path or kind");
@@ -98,5 +102,6 @@ tpd_manifest_record_free (TpdManifestRecord *record)
   g_free (record->key_fingerprint);
   g_free (record->plain_sha256);
   g_free (record->source_sha256);
+  g_strfreev (record->pext);
   g_free (record);
 }
