@@ -89,6 +89,17 @@ tpd_attr_is_known (TpdNode *node, const struct stat *st)
   return facts.known && tpd_stamp_same_content (&published, &stamp) && !tpd_look_again (&facts, st);
 }
 
+static guint64
+parent_of (TpdNode *node)
+{
+  guint64 id;
+
+  tpd_node_lock (node);
+  id = node->parent != NULL ? node->parent->id : 0;
+  tpd_node_unlock (node);
+  return id;
+}
+
 int
 tpd_attr_publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, struct stat *st, struct stat *attr,
                   gboolean *unsized, TpdWait *wait)
@@ -104,7 +115,7 @@ tpd_attr_publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, struct 
   tpd_node_get_published (node, &published, &facts);
   if (!facts.known || !tpd_stamp_same_content (&published, &stamp) || tpd_look_again (&facts, st))
     {
-      int errnum = tpd_look (fs, dirfd, name, st, &facts, wait);
+      int errnum = tpd_look (fs, parent_of (node), dirfd, name, st, &facts, wait);
 
       if (errnum == TPD_WAIT && unsized != NULL)
         {

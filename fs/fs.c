@@ -22,6 +22,8 @@ static const char *const count_words[TPD_N_COUNTS] = {
   [TPD_COUNT_LOOKUPS] = "lookups",
   [TPD_COUNT_STATS] = "stats",
   [TPD_COUNT_PROBES] = "probes",
+  [TPD_COUNT_INDEX_HITS] = "index_hits",
+  [TPD_COUNT_INDEX_WRONG] = "index_wrong",
   [TPD_COUNT_DECODES] = "decodes",
   [TPD_COUNT_LISTINGS] = "listings",
   [TPD_COUNT_OPENS_PLAIN] = "opens_plain",
@@ -168,6 +170,7 @@ tpd_fs_free (TpdFs *fs)
   g_clear_pointer (&fs->decoder, tpd_decoder_free);
   g_clear_pointer (&fs->walkers, tpd_walkers_free);
   g_clear_pointer (&fs->views, tpd_views_free);
+  g_clear_pointer (&fs->known, tpd_known_free);
   g_clear_pointer (&fs->xattrs, tpd_doc_xattrs_free);
   g_clear_pointer (&fs->report, tpd_report_free);
   g_clear_pointer (&fs->devices, tpd_devices_free);

@@ -17,6 +17,7 @@
 #include "fs/doc_xattr.h"
 #include "fs/inode.h"
 #include "fs/keeper.h"
+#include "fs/known.h"
 #include "fs/notify.h"
 #include "fs/options.h"
 #include "fs/passthrough.h"
@@ -28,6 +29,8 @@ typedef enum {
   TPD_COUNT_LOOKUPS,
   TPD_COUNT_STATS,
   TPD_COUNT_PROBES,
+  TPD_COUNT_INDEX_HITS, /* looks that the index saved */
+  TPD_COUNT_INDEX_WRONG,
   TPD_COUNT_DECODES,
   TPD_COUNT_LISTINGS,
   TPD_COUNT_OPENS_PLAIN,
@@ -66,6 +69,7 @@ typedef struct _TpdFs {
   GThreadPool *listers; /* help to fill large READDIRPLUS replies */
   TpdReport *report;
   TpdNotifier *notifier; /* NULL until the session exists */
+  TpdKnown *known;       /* NULL until the mount is made */
   TpdDocXattrs *xattrs;
   TpdDecoder *decoder; /* NULL until tpd_fs_start() */
   TpdKeeper *keeper;

@@ -29,6 +29,7 @@ typedef struct {
   guint8 io_errno; /* of TPD_VERDICT_IO_ERROR */
   guint8 proof;    /* TpdProof; meaningful with `cipher` */
   guint8 cipher;   /* tpd_cipher_word_name(), 0: the document was never opened */
+  guint8 hinted;   /* told by the index, and not looked at: see fs/known.h */
 } TpdFacts;
 
 struct _TpdNode {

@@ -349,15 +349,10 @@ tpd_look_again (const TpdFacts *facts, const struct stat *st)
   return facts->verdict == TPD_VERDICT_OFFLINE && st->st_blocks != 0;
 }
 
-/* Opens what is worth a look. 0 and `*source`, or NULL and facts that do
- * without; or ESTALE. */
-static int
-open_source (TpdFs *fs, int dirfd, const char *name, struct stat *st, TpdFacts *facts, TpdSource **source)
+/* Whether attributes alone tell all there is to tell; fills `facts`. */
+static gboolean
+is_plain_to_see (TpdFs *fs, int dirfd, const char *name, const struct stat *st, TpdFacts *facts)
 {
-  struct stat opened;
-  int fd;
-
-  *source = NULL;
   *facts = (TpdFacts){
     .size = (guint64) st->st_size,
     .known = TRUE,
@@ -365,12 +360,22 @@ open_source (TpdFs *fs, int dirfd, const char *name, struct stat *st, TpdFacts *
     .verdict = TPD_VERDICT_NOT_PROTECTED,
   };
   if (!S_ISREG (st->st_mode) || st->st_size == 0 || fs->options->probe == TPD_PROBE_NEVER)
-    return 0;
-  if (is_stub (fs, dirfd, name, st))
-    {
-      facts->verdict = TPD_VERDICT_OFFLINE;
-      return 0;
-    }
+    return TRUE;
+  if (!is_stub (fs, dirfd, name, st))
+    return FALSE;
+  facts->verdict = TPD_VERDICT_OFFLINE;
+  return TRUE;
+}
+
+/* Opens what is worth a look. 0 and `*source`, or NULL and the facts that it
+ * cannot be read; or ESTALE. */
+static int
+open_source (TpdFs *fs, int dirfd, const char *name, struct stat *st, TpdFacts *facts, TpdSource **source)
+{
+  struct stat opened;
+  int fd;
+
+  *source = NULL;
   fd = tpd_open_regular (dirfd, name, &opened);
   if (fd == -ESTALE)
     return ESTALE;
@@ -393,11 +398,20 @@ open_source (TpdFs *fs, int dirfd, const char *name, struct stat *st, TpdFacts *
 }
 
 int
-tpd_look (TpdFs *fs, int dirfd, const char *name, struct stat *st, TpdFacts *facts, TpdWait *wait)
+tpd_look (TpdFs *fs, guint64 dir, int dirfd, const char *name, struct stat *st, TpdFacts *facts, TpdWait *wait)
 {
   g_autoptr (TpdSource) source = NULL;
-  int errnum = open_source (fs, dirfd, name, st, facts, &source);
+  TpdFacts known;
+  int errnum;
 
+  if (is_plain_to_see (fs, dirfd, name, st, facts))
+    return 0;
+  if (tpd_known_facts (fs, dir, name, st, &known))
+    {
+      *facts = known;
+      return 0;
+    }
+  errnum = open_source (fs, dirfd, name, st, facts, &source);
   if (errnum == 0 && source != NULL)
     errnum = tpd_look_at_source (fs, source, st, facts, wait);
   return errnum;
@@ -419,14 +433,19 @@ opens (TpdFs *fs, TpdSource *source, const TpdProbe *probe, const TpdStamp *stam
 }
 
 gboolean
-tpd_look_for_name (gpointer data, int dirfd, const char *name, struct stat *st, char **extension)
+tpd_look_for_name (gpointer data, guint64 dir, int dirfd, const char *name, struct stat *st, char **extension)
 {
   TpdFs *fs = data;
   g_autoptr (TpdSource) source = NULL;
   g_autoptr (TpdProbe) probe = NULL;
+  gboolean plain;
   TpdFacts facts;
   TpdStamp stamp;
 
+  if (is_plain_to_see (fs, dirfd, name, st, &facts))
+    return FALSE;
+  if (tpd_known_name (fs, dir, name, st, &plain, extension))
+    return plain;
   if (open_source (fs, dirfd, name, st, &facts, &source) != 0 || source == NULL)
     return FALSE;
   tpd_stamp_from_stat (&stamp, st);

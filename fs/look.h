@@ -9,16 +9,17 @@
 /*
  * Fills `facts` for the file `name` in `dirfd`, whose lstat is `*st`; `*st`
  * becomes the fstat of what was looked at. Files that are not regular are told
- * from `*st` alone. Work is bounded; no RSA operation unless the size needs it.
+ * from `*st` alone, those that the index knows from that; `dir` is the id of
+ * the directory. Work is bounded; no RSA operation unless the size needs it.
  * 0, or ESTALE when the name now leads to another file, or TPD_WAIT when it
  * takes decoding. What failed for a passing reason has facts->known FALSE and
  * the source's size.
  */
-int tpd_look (TpdFs *fs, int dirfd, const char *name, struct stat *st, TpdFacts *facts, TpdWait *wait);
+int tpd_look (TpdFs *fs, guint64 dir, int dirfd, const char *name, struct stat *st, TpdFacts *facts, TpdWait *wait);
 
 /* TpdViewLook for `data` (TpdFs *): whose names tell of protection are shown
  * under their plain names. */
-gboolean tpd_look_for_name (gpointer data, int dirfd, const char *name, struct stat *st, char **extension);
+gboolean tpd_look_for_name (gpointer data, guint64 dir, int dirfd, const char *name, struct stat *st, char **extension);
 
 /* Fills `facts` for `source`, of fstat `st`. 0 or TPD_WAIT. */
 int tpd_look_at_source (TpdFs *fs, TpdSource *source, const struct stat *st, TpdFacts *facts, TpdWait *wait);

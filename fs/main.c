@@ -173,6 +173,7 @@ settle (TpdFs *fs, GError **error)
     return FALSE;
   if (log_name != NULL)
     tpd_daemon_detach ();
+  fs->known = tpd_known_open (fs);
   if (!tpd_fs_confine (fs, error))
     return FALSE;
   if (log_name != NULL)

@@ -343,6 +343,25 @@ is_still_plain (TpdFs *fs, TpdNode *node, TpdSource *source, const struct stat *
   return TRUE;
 }
 
+static gboolean
+is_same (const TpdFacts *a, const TpdFacts *b)
+{
+  return a->size == b->size && a->kind == b->kind
+         && (tpd_facts_decrypts (a) ? tpd_facts_decrypts (b) : a->verdict == b->verdict);
+}
+
+/* Whether the kernel was told the truth when it was told what the index says.
+ * What cannot be looked at now may be. */
+static gboolean
+hint_was_right (TpdFs *fs, TpdNode *node, const TpdFacts *hinted, const TpdFacts *facts)
+{
+  if (!facts->known)
+    return TRUE;
+  if (!is_same (hinted, facts))
+    tpd_known_is_wrong (fs, node);
+  return facts->size == hinted->size;
+}
+
 /*
  * Several requests may have looked at a file while it was written, and their
  * answers reach the kernel in any order: what we published last need not be what
@@ -380,15 +399,19 @@ tpd_open_file (TpdFs *fs, TpdNode *node, TpdOpenFile **out, gboolean *keep_cache
   if (same && is_written_lately (&stamp))
     fuse_lowlevel_notify_inval_inode (fs->session, node->id, -1, 0);
 
-  if (!facts.known && same)
+  if ((!facts.known || facts.hinted) && same)
     {
       /* Could not be looked at when it was looked up, or its size was left
-       * open. The kernel is to have that before anybody reads: it looks the
-       * path up anew. */
+       * open, or nobody but the index told what it is. The kernel is to have
+       * the truth before anybody reads: it looks the path up anew. */
+      const TpdFacts before = facts;
+
       if (tpd_look_at_source (fs, source, &st, &facts, wait) == TPD_WAIT)
         return TPD_WAIT;
       publish_facts (node, &stamp, &facts);
-      if (facts.known && facts.size != stamp.size)
+      if (before.hinted && !hint_was_right (fs, node, &before, &facts))
+        return stale (fs, node);
+      if (!before.hinted && facts.known && facts.size != stamp.size)
         return ESTALE;
     }
   if (tpd_facts_passes (fs, &facts) && facts.known)

@@ -54,6 +54,7 @@ static const Word words[] = {
     "error of a refused open: one for each verdict (default), or always EACCES" },
   { "iv", CHOICE, AT (iv), "WORD", "auto|index|offset",
     "initialisation vectors of AES-CBC without padding: proved from each file (default) or forced" },
+  { "index", OTHER, 0, "FILE", NULL, "index of tpd scan, saves looking into files: auto (default), off, or a file" },
   { "probe", CHOICE, AT (probe), "WORD", "auto|always|never",
     "look into files: all but offline stubs (default), all, or none" },
   { "cache", CHOICE, AT (cache), "WORD", "auto|always|never",
@@ -79,7 +80,7 @@ static const Word words[] = {
 
 /* Designed, and refused by name until they are there. */
 static const char *const later[] = {
-  "index", "audit", "audit_log", "identities", "superusers", "labels", "spill", "export", "setuid",
+  "audit", "audit_log", "identities", "superusers", "labels", "spill", "export", "setuid",
 };
 
 /* What mount(8), fstab(5) and systemd.mount(5) may add. A trailing = takes any value. */
@@ -225,6 +226,16 @@ parse_bytes (const char *word, const char *value, guint64 *bytes, GError **error
   return TRUE;
 }
 
+/* The daemon has another working directory. */
+static void
+set_index (TpdFsOptions *options, const char *value)
+{
+  options->no_index = strcmp (value, "off") == 0;
+  g_clear_pointer (&options->index, g_free);
+  if (!options->no_index && strcmp (value, "auto") != 0)
+    options->index = g_canonicalize_filename (value, NULL);
+}
+
 static gboolean
 set_other (TpdFsOptions *options, const char *word, const char *value, GError **error)
 {
@@ -244,6 +255,8 @@ set_other (TpdFsOptions *options, const char *word, const char *value, GError **
     g_ptr_array_add (options->keyrings, g_strdup (value));
   else if (strcmp (word, "allow_insecure_files") == 0)
     options->keys->allow_insecure_files = TRUE;
+  else if (strcmp (word, "index") == 0)
+    set_index (options, value);
   else if (strcmp (word, "pext") == 0)
     return parse_pext (options, value, error);
   else if (strcmp (word, "nested") == 0)
@@ -524,6 +537,7 @@ tpd_fs_options_free (TpdFsOptions *options)
   tpd_key_config_free (options->keys);
   g_ptr_array_unref (options->keyrings);
   g_ptr_array_unref (options->pext);
+  g_free (options->index);
   g_free (options);
 }
 

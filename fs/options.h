@@ -33,6 +33,8 @@ typedef struct {
 
   /* The enums above, TpdIvChoice, TpdMailForm. */
   int names, cache, probe, unreadable, errors, passthrough, iv, mail;
+  char *index;             /* of tpd scan, absolute; NULL: where it is by default */
+  gboolean no_index;       /* is to be used */
   GPtrArray *pext;         /* of char *, NULL terminated once parsed */
   TpdNameRules name_rules; /* points into `pext` */
   guint nested;

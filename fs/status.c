@@ -143,6 +143,20 @@ add_passthrough (TpdFs *fs, JsonBuilder *builder)
   json_builder_end_object (builder);
 }
 
+static void
+add_index (TpdFs *fs, JsonBuilder *builder)
+{
+  g_autofree char *path = NULL, *why = NULL;
+  const char *state = tpd_known_state (fs->known, &path, &why);
+
+  json_builder_set_member_name (builder, "index");
+  json_builder_begin_object (builder);
+  add_string (builder, "state", state);
+  add_string (builder, "why", why);
+  add_string (builder, "path", path);
+  json_builder_end_object (builder);
+}
+
 static char *
 status_json (TpdFs *fs)
 {
@@ -163,6 +177,7 @@ status_json (TpdFs *fs)
   add_keys (fs, builder);
   add_decoder (fs, builder);
   add_passthrough (fs, builder);
+  add_index (fs, builder);
   json_builder_set_member_name (builder, "counters");
   json_builder_begin_object (builder);
   add_number (builder, "inodes", tpd_inodes_count (fs->inodes));

@@ -186,7 +186,7 @@ items_stand (const TpdView *view, int dirfd)
 }
 
 static Item *
-item_new (TpdViews *views, const TpdView *old, int dirfd, const char *name)
+item_new (TpdViews *views, guint64 id, const TpdView *old, int dirfd, const char *name)
 {
   const Item *before = old != NULL ? g_hash_table_lookup (old->by_source, name) : NULL;
   struct stat st;
@@ -205,7 +205,7 @@ item_new (TpdViews *views, const TpdView *old, int dirfd, const char *name)
     }
   else
     {
-      item->plain = views->look (views->data, dirfd, name, &st, &item->extension);
+      item->plain = views->look (views->data, id, dirfd, name, &st, &item->extension);
       tpd_stamp_from_stat (&stamp, &st);
     }
   item->stamp = stamp;
@@ -296,7 +296,7 @@ view_build (TpdViews *views, guint64 id, int dirfd, TpdListing *given, const Tpd
       if ((entry.type != DT_REG && entry.type != DT_UNKNOWN) || !tpd_name_is_candidate (entry.name, views->rules)
           || g_hash_table_contains (view->by_source, entry.name))
         continue;
-      item = item_new (views, old, dirfd, entry.name);
+      item = item_new (views, id, old, dirfd, entry.name);
       if (item == NULL)
         continue;
       g_ptr_array_add (view->items, item);

@@ -17,11 +17,12 @@ typedef struct _TpdViews TpdViews;
 typedef struct _TpdView TpdView;
 
 /*
- * Looks at the regular file `name`: TRUE when it is to be shown under its
+ * Looks at the regular file `name` in the directory `dir` (tpd_views_get()): TRUE when it is to be shown under its
  * plain name; `*extension` (transfer full) is what its header names, may stay
  * NULL. `*st`, its lstat, is replaced by that of what was looked at.
  */
-typedef gboolean (*TpdViewLook) (gpointer data, int dirfd, const char *name, struct stat *st, char **extension);
+typedef gboolean (*TpdViewLook) (gpointer data, guint64 dir, int dirfd, const char *name, struct stat *st,
+                                 char **extension);
 
 /*
  * A cache of views. `rules` must outlive it. What was found is trusted for

@@ -112,7 +112,7 @@ tpd_index_open (const char *path, const char *root, GError **error)
       tpd_error_set_errno (error, errno, "cannot open %s", root);
       return NULL;
     }
-  index->path = tpd_index_place (path, index->source_id, fd, &index->network, error);
+  index->path = tpd_index_place (path, index->source_id, fd, TRUE, &index->network, error);
   close (fd);
   if (index->path == NULL || !open_or_rebuild (index, error))
     return NULL;

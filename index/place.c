@@ -78,9 +78,9 @@ is_beneath (int fd, const struct stat *root, gboolean *beneath, GError **error)
 }
 
 static char *
-default_folder (void)
+default_folder (gboolean make)
 {
-  if (geteuid () == 0 && g_mkdir_with_parents (SYSTEM_FOLDER, 0700) == 0)
+  if (geteuid () == 0 && make && g_mkdir_with_parents (SYSTEM_FOLDER, 0700) == 0)
     return g_strdup (SYSTEM_FOLDER);
   if (access (SYSTEM_FOLDER, W_OK | X_OK) == 0)
     return g_strdup (SYSTEM_FOLDER);
@@ -88,12 +88,12 @@ default_folder (void)
 }
 
 static char *
-default_path (const char *source_id, GError **error)
+default_path (const char *source_id, gboolean make, GError **error)
 {
-  g_autofree char *folder = default_folder ();
+  g_autofree char *folder = default_folder (make);
   g_autofree char *base = g_strconcat (source_id, ".sqlite", NULL);
 
-  if (g_mkdir_with_parents (folder, 0700) != 0)
+  if (make && g_mkdir_with_parents (folder, 0700) != 0)
     {
       tpd_error_set_errno (error, errno, "cannot make the folder %s for the index; name a file with --index", folder);
       return NULL;
@@ -119,9 +119,9 @@ real_path_of (const char *path, GError **error)
 }
 
 char *
-tpd_index_place (const char *path, const char *source_id, int root_fd, gboolean *network, GError **error)
+tpd_index_place (const char *path, const char *source_id, int root_fd, gboolean make, gboolean *network, GError **error)
 {
-  g_autofree char *wanted = path != NULL ? g_strdup (path) : default_path (source_id, error);
+  g_autofree char *wanted = path != NULL ? g_strdup (path) : default_path (source_id, make, error);
   g_autofree char *real = wanted != NULL ? real_path_of (wanted, error) : NULL;
   g_autofree char *folder = NULL;
   gboolean beneath = FALSE, good;
@@ -199,6 +199,55 @@ tpd_index_secure_file (const char *path, GError **error)
       return FALSE;
     }
   return TRUE;
+}
+
+/* Whether only this user, or root, can write it. */
+static gboolean
+is_private (const struct stat *st)
+{
+  return (st->st_uid == geteuid () || (S_ISDIR (st->st_mode) && st->st_uid == 0)) && (st->st_mode & 022) == 0;
+}
+
+/*
+ * SQLite takes what lies beside the file under certain names for a part of it,
+ * so all of them count; and the folder, where others could put them.
+ */
+gboolean
+tpd_index_trust_file (const char *path, GError **error)
+{
+  static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };
+  g_autofree char *folder = g_path_get_dirname (path);
+  struct stat st;
+
+  for (guint i = 0; i < G_N_ELEMENTS (suffixes); i++)
+    {
+      g_autofree char *file = g_strconcat (path, suffixes[i], NULL);
+
+      if (lstat (file, &st) != 0)
+        {
+          if (errno == ENOENT && i > 0)
+            continue;
+          tpd_error_set_errno (error, errno, "cannot look at the index %s", file);
+          return FALSE;
+        }
+      if (!S_ISREG (st.st_mode) || !is_private (&st))
+        {
+          g_set_error (
+              error, TPD_ERROR, TPD_ERROR_USAGE,
+              "%s is not a file of this user that nobody else can write, and could tell anything; have tpd scan"
+              " make one of your own",
+              file);
+          return FALSE;
+        }
+    }
+  if (stat (folder, &st) == 0 && is_private (&st))
+    return TRUE;
+  g_set_error (
+      error, TPD_ERROR, TPD_ERROR_USAGE,
+      "the folder %s of the index can be written by others, who could put anything in its place; keep it in one"
+      " of your own",
+      folder);
+  return FALSE;
 }
 
 /* Never over another file, as far as the file system can promise that. */

@@ -232,12 +232,10 @@ tpd_index_step_done (sqlite3 *db, const char *path, sqlite3_stmt *statement, GEr
   return code == SQLITE_DONE;
 }
 
-sqlite3 *
-tpd_index_connect (const char *path, gboolean network, GError **error)
+void
+tpd_index_set_up_sqlite (void)
 {
   static gsize configured;
-  sqlite3 *db = NULL;
-  int code;
 
   /* Statistics of memory cost a lock at each allocation. */
   if (g_once_init_enter (&configured))
@@ -245,7 +243,16 @@ tpd_index_connect (const char *path, gboolean network, GError **error)
       sqlite3_config (SQLITE_CONFIG_MEMSTATUS, 0);
       g_once_init_leave (&configured, 1);
     }
-  code = sqlite3_open_v2 (path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
+}
+
+sqlite3 *
+tpd_index_connect_as (const char *path, int flags, const char *vfs, int busy_ms, GError **error)
+{
+  sqlite3 *db = NULL;
+  int code;
+
+  tpd_index_set_up_sqlite ();
+  code = sqlite3_open_v2 (path, &db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, vfs);
 
   if (code != SQLITE_OK)
     {
@@ -254,7 +261,7 @@ tpd_index_connect (const char *path, gboolean network, GError **error)
       return NULL;
     }
   sqlite3_extended_result_codes (db, 1);
-  sqlite3_busy_timeout (db, BUSY_TIMEOUT_MS);
+  sqlite3_busy_timeout (db, busy_ms);
   /* The file is ours alone, but it may have been damaged on purpose. */
   sqlite3_db_config (db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
   sqlite3_db_config (db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
@@ -269,6 +276,12 @@ tpd_index_connect (const char *path, gboolean network, GError **error)
       return NULL;
     }
   return db;
+}
+
+sqlite3 *
+tpd_index_connect (const char *path, gboolean network, GError **error)
+{
+  return tpd_index_connect_as (path, SQLITE_OPEN_READWRITE, NULL, BUSY_TIMEOUT_MS, error);
 }
 
 static gboolean
@@ -339,6 +352,15 @@ check_marks (sqlite3 *db, const char *path, gint64 application, GError **error)
   else
     g_set_error_literal (error, TPD_ERROR, TPD_ERROR_DAMAGED, "it is no index of tpd");
   return FALSE;
+}
+
+gboolean
+tpd_index_check_schema (sqlite3 *db, const char *path, GError **error)
+{
+  gint64 application = 0;
+
+  return read_number (db, path, "PRAGMA application_id", &application, error)
+         && check_marks (db, path, application, error);
 }
 
 gboolean

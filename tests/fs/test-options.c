@@ -185,11 +185,39 @@ test_decoding (void)
 }
 
 static void
+test_index (void)
+{
+  g_autofree char *here = g_get_current_dir (), *beside = g_build_filename (here, "x.sqlite", NULL);
+  static const struct {
+    const char *words;
+    gboolean off;
+    const char *path; /* "": here */
+  } lines[] = {
+    { "tpdfs /src /mnt", FALSE, NULL },
+    { "tpdfs --index=auto /src /mnt", FALSE, NULL },
+    { "tpdfs --index=off /src /mnt", TRUE, NULL },
+    { "tpdfs -o index=/var/i.sqlite /src /mnt", FALSE, "/var/i.sqlite" },
+    { "tpdfs --index=x.sqlite /src /mnt", FALSE, "" },
+    { "tpdfs -o index=/var/i.sqlite,index=off /src /mnt", TRUE, NULL },
+    { "tpdfs -o index=off,index=/var/i.sqlite /src /mnt", FALSE, "/var/i.sqlite" },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (lines); i++)
+    {
+      g_autoptr (TpdFsOptions) options = parse_good (lines[i].words);
+
+      g_assert_nonnull (options);
+      g_assert_cmpint (options->no_index, ==, lines[i].off);
+      g_assert_cmpstr (options->index, ==, g_strcmp0 (lines[i].path, "") == 0 ? beside : lines[i].path);
+    }
+}
+
+static void
 test_later_words (void)
 {
   static const char *const words[] = {
-    "index=/x",     "audit=on", "audit_log=/x", "identities=/x", "superusers=g",
-    "labels=strip", "spill",    "export",       "setuid=nobody", "policy=rights",
+    "audit=on", "audit_log=/x", "identities=/x", "superusers=g",  "labels=strip",
+    "spill",    "export",       "setuid=nobody", "policy=rights",
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
@@ -266,6 +294,7 @@ main (int argc, char **argv)
   g_test_add_func ("/options/password-belongs-to-the-key-before", test_passwords_follow_keys);
   g_test_add_func ("/options/escaped-commas-and-lists", test_commas);
   g_test_add_func ("/options/mail-nested-and-budget", test_decoding);
+  g_test_add_func ("/options/where-the-index-is", test_index);
   g_test_add_func ("/options/later-words-are-refused-by-name", test_later_words);
   g_test_add_func ("/options/mistakes-are-refused-and-named", test_refused);
   g_test_add_func ("/options/help-names-every-word", test_help_names_every_word);

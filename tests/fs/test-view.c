@@ -22,7 +22,7 @@ typedef struct {
 static const TpdNameRules rules = { 0 };
 
 static gboolean
-look (gpointer data, int dirfd, const char *name, struct stat *st, char **extension)
+look (gpointer data, guint64 dir, int dirfd, const char *name, struct stat *st, char **extension)
 {
   Fixture *f = data;
   char text[64] = "";

@@ -515,7 +515,7 @@ class Life(MountTest):
             self.assertEqual(result.stderr.count("\n"), 1)
 
     def test_usage_is_two(self):
-        for arguments in ([], [self.src], ["-o", "bogus", self.src, self.mnt], ["-o", "index=x", self.src, self.mnt]):
+        for arguments in ([], [self.src], ["-o", "bogus", self.src, self.mnt], ["-o", "audit=on", self.src, self.mnt]):
             self.assertEqual(self.run_tpdfs(*arguments).returncode, 2)
         self.assertFalse(is_mounted(self.mnt))
         for word in ("--help", "--version"):

@@ -118,7 +118,7 @@ class Keys(harness.Scratch):
             self.assertIn("/nonexistent/", self.refused(words))
 
     def test_options_that_are_not_there_are_refused_by_name(self):
-        for word in ("policy=rights", "audit=on", "index=/x", "nonsense=1", "setuid=nobody"):
+        for word in ("policy=rights", "audit=on", "spill", "nonsense=1", "setuid=nobody"):
             with self.subTest(word):
                 message = self.refused(["-o", word], status=2)
                 self.assertIn(word.split("=")[0], message)
