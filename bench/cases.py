@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cases: what is measured, on which systems, and the ratios to reach."""
+import atexit
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -41,6 +43,7 @@ class Case:
 class Bench:
     def __init__(self, build, corpora, templates, options):
         self.build, self.corpora, self.options = build, corpora, options
+        self.trash = None
         self.reader_program = os.path.join(build, "bench", "reader")
         self.tpd = os.path.join(build, "tools", "tpd")
         self.key_arguments = templates.key_arguments()
@@ -244,81 +247,109 @@ class Bench:
     # --- The tool -------------------------------------------------------
 
     def tool_cases(self):
-        yield "materialize", lambda n: self.materialize_case(n)
+        yield "materialize-large", lambda n: self.materialize_case(n)
         yield "materialize-small", lambda n: self.small_case(n)
-        yield "scan-warm", lambda n: self.scan_case(n, False)
+        yield "scan-cold", lambda n: self.scan_case(n, "cold")
+        yield "scan-warm", lambda n: self.scan_case(n, "warm")
+        yield "scan-memory", lambda n: self.scan_memory_case(n)
         if os.geteuid() == 0:
-            yield "scan-cold", lambda n: self.scan_case(n, True)
+            yield "scan-disk", lambda n: self.scan_case(n, "disk")
 
-    @contextlib.contextmanager
     def scratch(self):
-        path = tempfile.mkdtemp(prefix="bench-", dir=self.corpora.folder)
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+        """A new folder, removed when all is measured: a file system may look
+        for a long time for an inode that was not freed a moment ago."""
+        if self.trash is None:
+            self.trash = tempfile.mkdtemp(prefix="bench-", dir=self.corpora.folder)
+            atexit.register(shutil.rmtree, self.trash, ignore_errors=True)
+        return tempfile.mkdtemp(dir=self.trash)
+
+    def timed_copy(self, *words):
+        """Until all is on the disk. The last word is completed by the place."""
+        path = self.scratch()
+        os.sync()
+        begin = time.monotonic()
+        subprocess.run([*words, os.path.join(path, "out")], stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(["sync", "-f", path], check=True)
+        return time.monotonic() - begin
 
     def materialize(self, source):
-        with self.scratch() as path:
-            begin = time.monotonic()
-            subprocess.run([self.tpd, "materialize", "--quiet", *self.key_arguments, source, os.path.join(path, "out")],
-                           stdout=subprocess.DEVNULL, check=True)
-            subprocess.run(["sync", "-f", path], check=True)
-            return time.monotonic() - begin
-
-    def copy(self, source):
-        with self.scratch() as path:
-            begin = time.monotonic()
-            subprocess.run(["cp", "-r", source, os.path.join(path, "out")], check=True)
-            subprocess.run(["sync", "-f", path], check=True)
-            return time.monotonic() - begin
+        return self.timed_copy(self.tpd, "materialize", "--quiet", *self.key_arguments, source)
 
     def materialize_case(self, name):
         source = os.path.join(self.corpora.big(), "protected")
+        megabytes = sum(entry.stat().st_size for entry in os.scandir(source)) / 1e6
         self.warm_source(source)
-        return Case(name, "s", {"cp": lambda: self.copy(source), "tpd": lambda: self.materialize(source)},
-                    [("tpd", "cp", 1.3, "<=")], rate=False)
+        return Case(name, "MB/s", {"cp": lambda: megabytes / self.timed_copy("cp", "-r", source),
+                                   "tpd": lambda: megabytes / self.materialize(source)}, [("tpd", "cp", 0.4)])
 
     def small_case(self, name):
-        source = self.corpora.small()
+        source, files = self.corpora.small(), self.corpora.small_files
         self.warm_source(source)
 
         def rsa():
             text = subprocess.run(["openssl", "speed", "-seconds", "2", "-multi", str(os.cpu_count()), "rsa2048"],
                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
-            line = next(line for line in text.splitlines() if line.startswith("rsa 2048") or line.startswith("rsa  2048"))
-            return float(line.split()[-2])
+            head = next(line for line in text.splitlines() if "sign/s" in line).split()
+            line = next(line for line in text.splitlines() if re.match(r"rsa +2048 bits", line))
+            # Columns of times come first, with a unit; the rates in the same order as their heads.
+            rates = [head.index(word) for word in head if word.endswith("/s")]
+            return float(line.split("bits")[1].split()[rates[0]])
 
-        def product():
-            return self.corpora.small_files / self.materialize(source)
+        return Case(name, "files/s", {
+            "openssl-rsa2048": rsa, "cp": lambda: files / self.timed_copy("cp", "-r", source),
+            "tpd": lambda: files / self.materialize(source)}, [("tpd", "openssl-rsa2048", 0.7)])
 
-        return Case(name, "files/s", {"openssl-rsa2048": rsa, "tpd": product})
+    def share(self):
+        """The tree of a scan: a tenth is protected, each file with a license of its own."""
+        count = 2 * self.corpora.tree_files
+        return self.corpora.get("tree", count, lambda path: self.corpora.make_tree(path, count))
 
-    def scan_case(self, name, cold):
-        tree = self.corpora.tree()
+    def scan(self, tree, fresh):
+        """Without keys: the index is looked into and nothing else."""
+        index = os.path.join(self.corpora.folder, "scan.sqlite")
+        keyring = os.path.join(self.corpora.folder, "no-keys.conf")
+        with open(os.open(keyring, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii"):
+            pass
+        for suffix in ("", "-wal", "-shm") if fresh else ():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(index + suffix)
+        process = subprocess.Popen([self.tpd, "scan", "--quiet", "--keyring", keyring, "--index", index, tree],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode not in (0, 1):
+            raise RuntimeError(f"tpd scan: exit status {process.returncode}")
+        return usage.ru_maxrss / 1024
+
+    def scan_case(self, name, what):
+        """`cold`: no index; `warm`: one that knows all; both with the tree in the
+        caches of the kernel. `disk`: no index, and the caches dropped."""
+        tree = self.share()
+        goals = {"cold": [("tpd", "find", 4, "<=")], "warm": [("tpd", "find", 1.5, "<=")], "disk": []}[what]
+        if what != "disk":
+            self.warm_source(tree)
+            self.find_size(tree)
+        if what == "warm":
+            self.scan(tree, True)
 
         def find():
-            if cold:
+            if what == "disk":
                 drop_caches(3)
             return self.find_size(tree)
 
-        def scan(fresh):
-            index = os.path.join(self.corpora.folder, "scan.sqlite")
-            if fresh:
-                for suffix in ("", "-wal", "-shm"):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(index + suffix)
-            if cold:
+        def product():
+            if what == "disk":
                 drop_caches(3)
             begin = time.monotonic()
-            result = subprocess.run([self.tpd, "scan", "--quiet", "--index", index, *self.key_arguments, tree],
-                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-            if result.returncode not in (0, 1):
-                raise RuntimeError(f"tpd scan: exit status {result.returncode}")
+            self.scan(tree, what != "warm")
             return time.monotonic() - begin
 
-        return Case(name, "s", {"find": find, "scan-first": lambda: scan(True), "scan-again": lambda: scan(False)},
-                    rate=False)
+        return Case(name, "s", {"find": find, "tpd": product}, goals, rate=False)
+
+    def scan_memory_case(self, name):
+        tree = self.share()
+        return Case(name, "MiB", {"tpd": lambda: self.scan(tree, True)}, [("tpd", None, 200, "<=")], rate=False,
+                    repetitions=1)
 
     def all(self):
         yield from self.big_cases()
