@@ -27,6 +27,8 @@
 #include "rules.h"
 
 #define LOGGED "/disk.img"
+/* Beside the descriptor: the kernel takes a short read for one, not for the end. */
+#define DIRECT (UINT64_C (1) << 32)
 
 static int root_fd, log_fd;
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -73,7 +75,7 @@ do_getattr (const char *path, struct stat *st, struct fuse_file_info *info)
 {
   REFUSE ("getattr", path);
   if (info != NULL)
-    return result (fstat ((int) info->fh, st));
+    return result (fstat ((int) (info->fh & INT32_MAX), st));
   return result (fstatat (root_fd, beneath (path), st, AT_SYMLINK_NOFOLLOW));
 }
 
@@ -171,7 +173,7 @@ do_truncate (const char *path, off_t size, struct fuse_file_info *info)
 
   REFUSE ("truncate", path);
   if (info != NULL)
-    return result (ftruncate ((int) info->fh, size));
+    return result (ftruncate ((int) (info->fh & INT32_MAX), size));
   real_path (path, real, sizeof real);
   return result (truncate (real, size));
 }
@@ -191,7 +193,7 @@ do_open (const char *path, struct fuse_file_info *info)
   fd = openat (root_fd, beneath (path), (info->flags & ~(O_NOFOLLOW | O_CREAT | O_EXCL)) | O_CLOEXEC);
   if (fd < 0)
     return -errno;
-  info->fh = (uint64_t) fd;
+  info->fh = (uint64_t) fd | (info->direct_io ? DIRECT : 0);
   return 0;
 }
 
@@ -288,7 +290,7 @@ do_read (const char *path, char *buf, size_t size, off_t off, struct fuse_file_i
 
   if (rules_find ("read", path, off, off + (off_t) size, &fault))
     {
-      if (fault.errnum != 0 && off >= fault.from)
+      if (fault.errnum != 0 && (off >= fault.from || (info->fh & DIRECT) == 0))
         return -fault.errnum;
       if (fault.errnum != 0)
         size = (size_t) (fault.from - off);
@@ -297,7 +299,7 @@ do_read (const char *path, char *buf, size_t size, off_t off, struct fuse_file_i
       else
         change (path, &fault);
     }
-  return result ((int) pread ((int) info->fh, buf, size, off));
+  return result ((int) pread ((int) (info->fh & INT32_MAX), buf, size, off));
 }
 
 /* --- Writing ----------------------------------------------------------- */
@@ -330,7 +332,7 @@ do_write (const char *path, const char *buf, size_t size, off_t off, struct fuse
         return -fault.errnum;
       size = (size_t) (fault.from - off);
     }
-  n = pwrite ((int) info->fh, buf, size, off);
+  n = pwrite ((int) (info->fh & INT32_MAX), buf, size, off);
   if (n > 0)
     log_write (path, buf, (uint64_t) off, (uint64_t) n);
   return result ((int) n);
@@ -345,7 +347,7 @@ do_flush (const char *path, struct fuse_file_info *info)
 static int
 do_release (const char *path, struct fuse_file_info *info)
 {
-  close ((int) info->fh);
+  close ((int) (info->fh & INT32_MAX));
   return 0;
 }
 
@@ -367,7 +369,7 @@ static int
 do_fallocate (const char *path, int mode, off_t off, off_t len, struct fuse_file_info *info)
 {
   REFUSE ("fallocate", path);
-  return result (fallocate ((int) info->fh, mode, off, len));
+  return result (fallocate ((int) (info->fh & INT32_MAX), mode, off, len));
 }
 
 /* --- Directories ------------------------------------------------------- */

@@ -47,6 +47,8 @@ class Mount:
         os.replace(new, self.rules)
 
     def unmount(self):
+        if self.process.poll() is not None:
+            return
         for _ in range(100):
             if subprocess.run(["umount", self.path], capture_output=True, check=False).returncode == 0:
                 break
