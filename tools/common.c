@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -466,8 +465,6 @@ tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAgentFlags f
 
   tpd_process_harden ();
   install_signal_handlers ();
-  /* The small pieces of a license would be merged at every larger allocation. */
-  mallopt (M_MXFAST, 0);
   config = key_config (common, &error);
   if (config != NULL)
     agent = tpd_agent_start (config, common->jobs, flags, &session->keyring, &error);

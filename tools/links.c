@@ -24,6 +24,7 @@ struct _TpdLinks {
   GQueue order;        /* filled ones, oldest first */
   gsize bytes;
   guint64 numbers;
+  guint waiting; /* threads */
 };
 
 static guint
@@ -91,8 +92,10 @@ tpd_links_take (TpdLinks *links, const TpdStamp *stamp)
   Entry *entry;
 
   g_mutex_lock (&links->lock);
+  links->waiting++;
   while ((entry = g_hash_table_lookup (links->entries, stamp)) != NULL && entry->link == NULL)
     g_cond_wait (&links->filled, &links->lock);
+  links->waiting--;
   if (entry != NULL)
     {
       link = entry->link;
@@ -159,7 +162,9 @@ tpd_links_put (TpdLinks *links, const TpdStamp *stamp, const TpdIndexRow *row, c
       g_queue_push_tail (&links->order, entry);
       make_room (links);
     }
-  g_cond_broadcast (&links->filled);
+  /* It is a system call. */
+  if (links->waiting > 0)
+    g_cond_broadcast (&links->filled);
   g_mutex_unlock (&links->lock);
   return number;
 }

@@ -11,7 +11,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -54,20 +56,39 @@ find_row (TpdScanWorker *worker, const char *name, const TpdIndexRow **row)
 
 /* --- Names ------------------------------------------------------------- */
 
+/* Whether opening a file of the directory at hand recalls nothing from anywhere. */
+static gboolean
+is_local (TpdScanWorker *worker)
+{
+  struct statfs fs;
+
+  if (worker->local_dev != worker->dir->dev)
+    {
+      worker->is_local = fstatfs (worker->dir->fd, &fs) == 0
+                         && ((guint32) fs.f_type == EXT4_SUPER_MAGIC || (guint32) fs.f_type == BTRFS_SUPER_MAGIC
+                             || (guint32) fs.f_type == TMPFS_MAGIC);
+      worker->local_dev = worker->dir->dev;
+    }
+  return worker->is_local;
+}
+
+/* lstat. What the index does not know has to be opened anyhow: then one look at
+ * the open file is enough. */
+static int
+stat_name (TpdScanWorker *worker, const char *name, gboolean is_known)
+{
+  worker->fd = is_known || !is_local (worker) ? -1 : tpd_scan_open (worker, name);
+  if (worker->fd >= 0)
+    return fstat (worker->fd, &worker->st);
+  return fstatat (worker->dir->fd, name, &worker->st, AT_SYMLINK_NOFOLLOW);
+}
+
 static void
-scan_name (TpdScanWorker *worker, const char *name)
+look_at_name (TpdScanWorker *worker, const char *name, const TpdIndexRow *known)
 {
   TpdScanShared *shared = worker->shared;
-  const TpdIndexRow *known = NULL;
-  struct stat st;
 
-  if (!find_row (worker, name, &known))
-    return;
-  if (known != NULL)
-    worker->matched++;
-  if (!tpd_filter_has_file (&shared->options->filter, worker->dir->path, name))
-    return;
-  if (fstatat (worker->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+  if (stat_name (worker, name, known != NULL) != 0)
     {
       TpdIndexRow row = { .name = name };
 
@@ -77,17 +98,35 @@ scan_name (TpdScanWorker *worker, const char *name)
       tpd_scan_put_errno (worker, &row, errno, NULL);
       return;
     }
-  if (shared->options->one_file_system && st.st_dev != shared->root_dev)
+  if (shared->options->one_file_system && worker->st.st_dev != shared->root_dev)
     return;
-  if (S_ISLNK (st.st_mode))
+  if (S_ISLNK (worker->st.st_mode))
     worker->tally.symlinks++;
-  else if (S_ISREG (st.st_mode))
+  else if (S_ISREG (worker->st.st_mode))
     {
-      tpd_scan_look (worker, name, &st, known);
-      tpd_progress_add (shared->progress, 1, (guint64) st.st_size);
+      tpd_scan_look (worker, name, &worker->st, known);
+      tpd_progress_add (shared->progress, 1, (guint64) worker->st.st_size);
     }
-  else if (!S_ISDIR (st.st_mode))
+  else if (!S_ISDIR (worker->st.st_mode))
     worker->tally.others++;
+}
+
+static void
+scan_name (TpdScanWorker *worker, const char *name)
+{
+  const TpdIndexRow *known = NULL;
+
+  if (!find_row (worker, name, &known))
+    return;
+  if (known != NULL)
+    worker->matched++;
+  if (!tpd_filter_has_file (&worker->shared->options->filter, worker->dir->path, name))
+    return;
+  worker->fd = -1;
+  look_at_name (worker, name, known);
+  if (worker->fd >= 0)
+    close (worker->fd);
+  worker->fd = -1;
 }
 
 /* --- What is gone ------------------------------------------------------ */
@@ -251,6 +290,7 @@ worker_new (gpointer data)
   GError *error = NULL;
 
   worker->shared = shared;
+  worker->fd = -1;
   tpd_tally_init (&worker->tally);
   worker->reader = tpd_index_reader_new (shared->index, &error);
   if (worker->reader == NULL)

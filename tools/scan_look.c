@@ -45,14 +45,14 @@ is_stub (TpdScanWorker *worker, const struct stat *st)
   return worker->blocks_tell;
 }
 
-static int
-open_quietly (int dirfd, const char *name)
+int
+tpd_scan_open (const TpdScanWorker *worker, const char *name)
 {
   const int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW;
-  int fd = openat (dirfd, name, flags | O_NOATIME);
+  int fd = openat (worker->dir->fd, name, flags | O_NOATIME);
 
   if (fd < 0 && errno == EPERM)
-    fd = openat (dirfd, name, flags);
+    fd = openat (worker->dir->fd, name, flags);
   return fd;
 }
 
@@ -127,22 +127,15 @@ look_at_plain (TpdScanWorker *worker, TpdIndexRow *row, TpdSource *source, const
 }
 
 static void
-look_into (TpdScanWorker *worker, TpdIndexRow *row, int fd, const TpdStamp *stamp, const TpdStamp *link)
+look_into (TpdScanWorker *worker, TpdIndexRow *row, TpdSource *source, const TpdStamp *stamp, const TpdStamp *link)
 {
   TpdScanShared *shared = worker->shared;
   const TpdOpenOptions options = { 0 };
   g_autoptr (GError) error = NULL;
-  g_autoptr (TpdSource) source = tpd_source_new_fd (fd, &error);
   g_autofree char *path = NULL;
   TpdFileFacts *facts;
-  TpdProbe *probe;
+  TpdProbe *probe = tpd_probe (source, NULL);
 
-  if (source == NULL)
-    {
-      put_error (worker, row, error, link);
-      return;
-    }
-  probe = tpd_probe (source, NULL);
   if (probe->kind == TPD_KIND_PLAIN && probe->verdict == TPD_VERDICT_NOT_PROTECTED
       && !look_at_plain (worker, row, source, probe, &error))
     {
@@ -171,11 +164,25 @@ look_into (TpdScanWorker *worker, TpdIndexRow *row, int fd, const TpdStamp *stam
 static void
 open_and_look (TpdScanWorker *worker, TpdIndexRow *row, const TpdStamp *stamp, const TpdStamp *link)
 {
-  int fd = open_quietly (worker->dir->fd, row->name);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TpdSource) source = NULL;
+  int fd = -1;
 
   worker->tally.opened++;
-  if (fd >= 0)
-    look_into (worker, row, fd, stamp, link);
+  if (worker->fd >= 0)
+    {
+      source = tpd_source_new_file (worker->fd, &worker->st);
+      worker->fd = -1;
+    }
+  else
+    {
+      fd = tpd_scan_open (worker, row->name);
+      source = fd >= 0 ? tpd_source_new_fd (fd, &error) : NULL;
+    }
+  if (source != NULL)
+    look_into (worker, row, source, stamp, link);
+  else if (error != NULL)
+    put_error (worker, row, error, link);
   else if (errno != ENOENT)
     tpd_scan_put_errno (worker, row, errno, link);
   else if (link != NULL)

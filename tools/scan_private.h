@@ -37,8 +37,17 @@ typedef struct {
   guint64 matched; /* rows that the index had */
   guint64 dev;     /* the device last asked about, and the answer */
   gboolean blocks_tell;
+  guint64 local_dev; /* the same of this one */
+  gboolean is_local;
+
+  /* The file at hand, if it was opened before anything was asked about it; -1: it was not. */
+  int fd;
+  struct stat st; /* of it */
 } TpdScanWorker;
 
+/* Opens the file `name` of the directory at hand, without following a link or
+ * waiting for a pipe. -1 with errno. */
+int tpd_scan_open (const TpdScanWorker *worker, const char *name);
 /* Ends the walk with `error`, which is taken over; the first counts. */
 void tpd_scan_stop (TpdScanShared *shared, GError *error);
 
