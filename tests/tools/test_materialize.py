@@ -527,7 +527,8 @@ class Refusals(Case):
         self.addCleanup(subprocess.run, ["umount", mount], check=False)
         entry = self.put()
         (self.src / "large").write_bytes(os.urandom(1 << 20))
-        result = self.good(materialize(self.src, mount / "dst"), 1)
+        # One worker: the large file must not take the room while the small one is written.
+        result = self.good(materialize("--jobs", "1", self.src, mount / "dst"), 1)
         self.assertIn("No space left", result.stderr)
         self.assertEqual(sha256((mount / "dst/a.txt").read_bytes()), entry["plain_sha256"])
         self.assertFalse((mount / "dst/large").exists())
