@@ -32,6 +32,22 @@ def shown_name(entry):
 
 
 class Share(harness.Scratch):
+    def test_origin_names_the_protected_file(self):
+        """Of each file on the mount."""
+        asked = {}
+        for entry in entries("pfile", "office-ooxml", "office-legacy", "xps"):
+            if entry["open"]:
+                asked[os.path.join(self.mount.path, shown_name(entry))] = entry
+        done = subprocess.run([harness.TPD, "origin", "--json", *asked], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        told = {line["asked"]: line for line in map(json.loads, done.stdout.splitlines())}
+        self.assertEqual(set(told), set(asked))
+        for path, entry in asked.items():
+            with self.subTest(entry["path"]):
+                self.assertEqual(told[path]["source_name"], os.path.basename(entry["path"]))
+                if entry.get("content_id"):
+                    self.assertEqual(told[path]["content_id"], entry["content_id"])
+
     @classmethod
     def setUpClass(cls):
         cls.source = os.path.join(harness.FIXTURES, "share")
