@@ -34,6 +34,10 @@
  * is a hint, verified by (dev, ino) whenever it is gone (fs/dirfd.c); ESTALE
  * makes the kernel look the path up anew, which sets the way right.
  *
+ * Nodes and their names lie in slabs (fs/slab.h), so that the memory goes back
+ * to the system when the kernel forgets. Directories, which stay known longer
+ * than what is in them, have slabs of their own. The tables shrink as well.
+ *
  * Locks
  *
  * file shard > id shard > node. Both tables are divided into shards, so that
@@ -47,9 +51,14 @@
 
 #include <string.h>
 
+#include "fs/slab.h"
+
 #define N_SHARDS 64
 #define MIN_BUCKETS 16
 #define MAX_DEPTH 4096
+/* Names lie in cells of these sizes: 16, 32, ... Longer ones are rare. */
+#define NAME_STEP 16
+#define N_NAME_SLABS 16
 
 typedef enum { BY_ID, BY_FILE } Table;
 
@@ -66,6 +75,8 @@ struct _TpdInodes {
   guint64 next_id; /* atomic */
   guint64 count;   /* atomic */
   TpdNode *root;
+  TpdSlabs files, directories; /* nodes */
+  TpdSlabs names[N_NAME_SLABS];
 };
 
 static guint64
@@ -107,13 +118,13 @@ next_of (Table table, TpdNode *node)
 }
 
 static void
-shard_grow (Shard *shard, Table table)
+shard_resize (Shard *shard, Table table, guint n_buckets)
 {
   TpdNode **old = shard->buckets;
   guint n_old = shard->n_buckets;
 
-  shard->n_buckets = n_old * 2;
-  shard->buckets = g_new0 (TpdNode *, shard->n_buckets);
+  shard->n_buckets = n_buckets;
+  shard->buckets = g_new0 (TpdNode *, n_buckets);
   for (guint i = 0; i < n_old; i++)
     {
       TpdNode *node = old[i];
@@ -137,7 +148,7 @@ shard_insert (Shard *shard, Table table, TpdNode *node)
   TpdNode **bucket;
 
   if (shard->n_nodes >= shard->n_buckets)
-    shard_grow (shard, table);
+    shard_resize (shard, table, shard->n_buckets * 2);
   bucket = bucket_of (shard, node_hash (table, node));
   *next_of (table, node) = *bucket;
   *bucket = node;
@@ -153,6 +164,8 @@ shard_remove (Shard *shard, Table table, TpdNode *node)
     link = next_of (table, *link);
   *link = *next_of (table, node);
   shard->n_nodes--;
+  if (shard->n_buckets > MIN_BUCKETS && shard->n_nodes < shard->n_buckets / 8)
+    shard_resize (shard, table, shard->n_buckets / 2);
 }
 
 static guint8
@@ -161,19 +174,59 @@ type_of (const TpdStamp *stamp)
   return (guint8) ((stamp->mode & S_IFMT) >> 12);
 }
 
+static TpdSlabs *
+name_slabs (TpdInodes *inodes, gsize size)
+{
+  return size <= N_NAME_SLABS * NAME_STEP ? &inodes->names[(size - 1) / NAME_STEP] : NULL;
+}
+
+/* A copy, to be freed with name_free(). */
+static char *
+name_new (TpdInodes *inodes, const char *name)
+{
+  gsize size = strlen (name) + 1;
+  TpdSlabs *slabs = name_slabs (inodes, size);
+
+  return memcpy (slabs != NULL ? tpd_slabs_alloc (slabs) : g_malloc (size), name, size);
+}
+
+static void
+name_free (TpdInodes *inodes, char *name)
+{
+  TpdSlabs *slabs = name != NULL ? name_slabs (inodes, strlen (name) + 1) : NULL;
+
+  if (slabs != NULL)
+    tpd_slabs_free (slabs, name);
+  else
+    g_free (name);
+}
+
+static TpdSlabs *
+node_slabs (TpdInodes *inodes, guint8 type)
+{
+  return type == S_IFDIR >> 12 ? &inodes->directories : &inodes->files;
+}
+
 static TpdNode *
 node_new (TpdInodes *inodes, guint64 id, TpdNode *parent, const char *name, const TpdStamp *stamp)
 {
-  TpdNode *node = g_new0 (TpdNode, 1);
+  TpdNode *node = tpd_slabs_alloc (node_slabs (inodes, type_of (stamp)));
 
   node->id = id;
   node->type = type_of (stamp);
   node->parent = parent != NULL ? tpd_node_ref (parent) : NULL;
-  node->name = g_strdup (name);
+  node->name = name != NULL ? name_new (inodes, name) : NULL;
   node->stamp = *stamp;
   node->refs = 1;
   __atomic_add_fetch (&inodes->count, 1, __ATOMIC_RELAXED);
   return node;
+}
+
+static void
+node_free (TpdInodes *inodes, TpdNode *node)
+{
+  name_free (inodes, node->name);
+  tpd_slabs_free (node_slabs (inodes, node->type), node);
 }
 
 TpdInodes *
@@ -181,6 +234,10 @@ tpd_inodes_new (const TpdStamp *root)
 {
   TpdInodes *inodes = g_new0 (TpdInodes, 1);
 
+  tpd_slabs_init (&inodes->files, sizeof (TpdNode));
+  tpd_slabs_init (&inodes->directories, sizeof (TpdNode));
+  for (guint i = 0; i < N_NAME_SLABS; i++)
+    tpd_slabs_init (&inodes->names[i], (i + 1) * NAME_STEP);
   for (guint table = 0; table < 2; table++)
     for (guint i = 0; i < N_SHARDS; i++)
       {
@@ -214,17 +271,22 @@ tpd_inodes_foreach (TpdInodes *inodes, void (*each) (TpdNode *node, gpointer dat
     }
 }
 
+/* Of names, only those that are in no slab are left to free. */
 static void
-node_free (TpdNode *node, gpointer data)
+free_long_name (TpdNode *node, gpointer data)
 {
-  g_free (node->name);
-  g_free (node);
+  if (node->name != NULL && name_slabs (data, strlen (node->name) + 1) == NULL)
+    g_free (node->name);
 }
 
 void
 tpd_inodes_free (TpdInodes *inodes)
 {
-  tpd_inodes_foreach (inodes, node_free, NULL);
+  tpd_inodes_foreach (inodes, free_long_name, inodes);
+  tpd_slabs_clear (&inodes->files);
+  tpd_slabs_clear (&inodes->directories);
+  for (guint i = 0; i < N_NAME_SLABS; i++)
+    tpd_slabs_clear (&inodes->names[i]);
   for (guint table = 0; table < 2; table++)
     for (guint i = 0; i < N_SHARDS; i++)
       {
@@ -279,8 +341,7 @@ node_unref_one (TpdInodes *inodes, TpdNode *node)
     return NULL;
 
   parent = node->parent;
-  g_free (node->name);
-  g_free (node);
+  node_free (inodes, node);
   __atomic_sub_fetch (&inodes->count, 1, __ATOMIC_RELAXED);
   return parent;
 }
@@ -348,14 +409,14 @@ node_move (TpdInodes *inodes, TpdNode *node, TpdNode *parent, const char *name)
   if (same)
     return;
 
-  char *new_name = g_strdup (name);
+  char *new_name = name_new (inodes, name);
   if (directory)
     {
       g_mutex_lock (&inodes->move_lock);
       if (lies_beneath (parent, node))
         {
           g_mutex_unlock (&inodes->move_lock);
-          g_free (new_name);
+          name_free (inodes, new_name);
           return;
         }
     }
@@ -367,7 +428,7 @@ node_move (TpdInodes *inodes, TpdNode *node, TpdNode *parent, const char *name)
   tpd_node_unlock (node);
   if (directory)
     g_mutex_unlock (&inodes->move_lock);
-  g_free (old_name);
+  name_free (inodes, old_name);
   tpd_node_unref (inodes, old_parent);
 }
 

@@ -32,10 +32,10 @@ typedef struct {
   guint8 hinted;   /* told by the index, and not looked at: see fs/known.h */
 } TpdFacts;
 
+/* A mount knows millions of these: nothing is here that is not needed. */
 struct _TpdNode {
   /* Fixed while the node lives. */
   guint64 id;
-  guint8 type; /* S_IFMT of the mode >> 12 */
 
   /* Under the locks of their table shards. */
   TpdNode *next_id, *next_file;
@@ -46,12 +46,13 @@ struct _TpdNode {
   TpdStamp stamp;     /* as last published to the kernel; dev and ino are fixed */
   TpdFacts facts;     /* of the content that `stamp` names */
   TpdOpenFile *opens; /* open handles, owned by the kernel's file handles */
-  guint8 cached;      /* the kernel's pages are those of `stamp` */
 
-  guint8 detached; /* under the file shard's lock: no longer found by (dev, ino) */
-  gint lock;       /* bit 0; tpd_node_lock() */
-  gint refs;       /* atomic */
   guint64 nlookup; /* atomic: the kernel's count */
+  gint refs;       /* atomic */
+  gint lock;       /* bit 0; tpd_node_lock() */
+  guint8 type;     /* S_IFMT of the mode >> 12; fixed */
+  guint8 cached;   /* under the node lock: the kernel's pages are those of `stamp` */
+  guint8 detached; /* under the file shard's lock: no longer found by (dev, ino) */
 };
 
 /* `root` is the stamp of the source's root directory. */

@@ -1,30 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * See fs/listers.h. The caller works along and waits only for helpers that have
- * begun: one that comes later finds the job over, and lets go of it.
+ * See fs/listers.h. Whoever ends a job works along and waits only for helpers
+ * that have begun: one that comes later finds the job over, and lets go of it.
+ *
+ * Waking threads that find the processors busy costs more than they bring, so
+ * there are no more of them than processors at first. Where an item takes long,
+ * because the source is far, each asks for one more.
  */
 #include "fs/listers.h"
 
 /* Fewer are done sooner than another thread is awake. */
 #define ITEMS_A_HELPER 12
 #define MAX_HELPERS 8
+/* An item that takes longer was waited for, not worked on. */
+#define SLOW_US 300
 
 /* Counted: by the caller and by each helper that was asked. */
-typedef struct {
+struct _TpdListersJob {
+  GThreadPool *listers;
   TpdListersWork work;
   gpointer data;
   guint n;
-  guint next; /* atomic: the first number nobody has */
-  gint refs;  /* atomic */
+  guint next;  /* atomic: the first number nobody has */
+  guint asked; /* atomic: helpers */
+  gint refs;   /* atomic */
 
   GMutex lock;
   GCond done;
   guint busy;    /* helpers at work, under lock */
   gboolean over; /* nobody may begin any more, under lock */
-} Job;
+};
 
 static void
-job_unref (Job *job)
+job_unref (TpdListersJob *job)
 {
   if (!g_atomic_int_dec_and_test (&job->refs))
     return;
@@ -34,22 +42,42 @@ job_unref (Job *job)
 }
 
 static void
-job_work (Job *job)
+ask_for_help (TpdListersJob *job)
 {
+  guint asked = __atomic_load_n (&job->asked, __ATOMIC_RELAXED);
+
+  if (asked >= (guint) g_thread_pool_get_max_threads (job->listers)
+      || !__atomic_compare_exchange_n (&job->asked, &asked, asked + 1, FALSE, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+    return;
+  g_atomic_int_inc (&job->refs);
+  if (!g_thread_pool_push (job->listers, job, NULL))
+    job_unref (job);
+}
+
+static void
+job_work (TpdListersJob *job)
+{
+  gint64 before = g_get_monotonic_time ();
+
   for (;;)
     {
       guint number = __atomic_fetch_add (&job->next, 1, __ATOMIC_RELAXED);
+      gint64 now;
 
       if (number >= job->n)
         break;
       job->work (job->data, number);
+      now = g_get_monotonic_time ();
+      if (now - before > SLOW_US && job->n - number > ITEMS_A_HELPER)
+        ask_for_help (job);
+      before = now;
     }
 }
 
 static void
 help (gpointer item, gpointer unused)
 {
-  Job *job = item;
+  TpdListersJob *job = item;
   gboolean late;
 
   g_mutex_lock (&job->lock);
@@ -73,26 +101,45 @@ tpd_listers_new (guint threads)
   return g_thread_pool_new (help, NULL, (gint) CLAMP (threads, 1, MAX_HELPERS), FALSE, NULL);
 }
 
-void
-tpd_listers_run (GThreadPool *listers, TpdListersWork work, gpointer data, guint n)
+TpdListersJob *
+tpd_listers_begin (GThreadPool *listers, TpdListersWork work, gpointer data, guint n)
 {
-  guint helpers = MIN (n / ITEMS_A_HELPER, (guint) g_thread_pool_get_max_threads (listers));
-  Job *job = g_new0 (Job, 1);
+  TpdListersJob *job = g_new0 (TpdListersJob, 1);
+  guint helpers = MIN (n / ITEMS_A_HELPER, MAX (g_get_num_processors (), 2) - 1);
 
+  job->listers = listers;
   job->work = work;
   job->data = data;
   job->n = n;
-  job->refs = 1 + (gint) helpers;
+  job->refs = 1;
   g_mutex_init (&job->lock);
   g_cond_init (&job->done);
   for (guint i = 0; i < helpers; i++)
-    if (!g_thread_pool_push (listers, job, NULL))
-      job_unref (job);
-  job_work (job);
+    ask_for_help (job);
+  return job;
+}
+
+static void
+job_end (TpdListersJob *job)
+{
   g_mutex_lock (&job->lock);
   job->over = TRUE;
   while (job->busy > 0)
     g_cond_wait (&job->done, &job->lock);
   g_mutex_unlock (&job->lock);
   job_unref (job);
+}
+
+void
+tpd_listers_finish (TpdListersJob *job)
+{
+  job_work (job);
+  job_end (job);
+}
+
+void
+tpd_listers_cancel (TpdListersJob *job)
+{
+  __atomic_store_n (&job->next, job->n, __ATOMIC_RELAXED);
+  job_end (job);
 }

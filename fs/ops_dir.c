@@ -15,6 +15,9 @@
  * out with node id 0, which tells the kernel to ask when it needs them; what
  * takes decoding always does. A size that is not certain is never sent, because
  * the kernel would cut the file there.
+ *
+ * While such a reply is taken in, the next one is worked on already (`ahead`);
+ * what it found counts for a moment only, and dates from when it was begun.
  */
 #include "fs/ops.h"
 
@@ -30,6 +33,8 @@
 
 #define PROBE_TIME_US 20000
 #define MAX_REPLY (1024 * 1024)
+/* What was found out ahead is not sent when it is older. */
+#define AHEAD_MAX_US 100000
 
 /* Counted; shared by the requests that are answered from it. */
 typedef struct {
@@ -39,12 +44,15 @@ typedef struct {
   char *status_name; /* the root only: what a `.tpdfs` of the source is shown as */
 } Contents;
 
+typedef struct _Batch Batch;
+
 typedef struct {
   TpdNode *node; /* counted reference */
   int fd;        /* not O_PATH */
   TpdDevice device;
   GMutex lock;
   Contents *contents; /* under lock; NULL before the first READDIR */
+  Batch *ahead;       /* under lock: likely to be asked for next; may be NULL */
 } OpenDir;
 
 typedef struct {
@@ -52,9 +60,30 @@ typedef struct {
   char *buffer;
   gsize size, used;
   gboolean plus;
-  gint64 deadline;
-  GArray *counted; /* of guint64: nodes whose count went up */
 } Reply;
+
+/* One entry of a reply. */
+typedef struct {
+  const char *name, *source;
+  off_t next;
+  gboolean sized; /* attributes are wanted */
+  gboolean gone;  /* from the source, meanwhile */
+  struct fuse_entry_param param;
+} Item;
+
+/* The entries of one reply. The kernel's count of each node among them has
+ * gone up, as if it was sent. */
+struct _Batch {
+  TpdFs *fs;
+  OpenDir *dir;
+  Contents *contents; /* counted reference */
+  GArray *items;      /* of Item */
+  off_t start, end;   /* offsets: of the reply, and of what comes after it */
+  gsize size;         /* of the reply */
+  gboolean all;       /* attributes of all entries are wanted */
+  gint64 begun;
+  TpdListersJob *job;
+};
 
 static void
 contents_unref (Contents *contents)
@@ -142,6 +171,203 @@ shown_name (TpdFs *fs, const OpenDir *dir, const Contents *contents, const TpdLi
   return contents->view != NULL ? tpd_view_shown (contents->view, entry->name) : entry->name;
 }
 
+/* Adds an entry; FALSE when it does not fit. */
+static gboolean
+add (Reply *reply, const char *name, const struct fuse_entry_param *entry, off_t next)
+{
+  char *at = reply->buffer + reply->used;
+  gsize left = reply->size - reply->used, len;
+
+  if (reply->plus)
+    len = fuse_add_direntry_plus (reply->req, at, left, name, entry, next);
+  else
+    len = fuse_add_direntry (reply->req, at, left, name, &entry->attr, next);
+  if (len > left)
+    return FALSE;
+  reply->used += len;
+  return TRUE;
+}
+
+static gsize
+length_of (const Reply *reply, const char *name)
+{
+  return reply->plus ? fuse_add_direntry_plus (reply->req, NULL, 0, name, NULL, 0)
+                     : fuse_add_direntry (reply->req, NULL, 0, name, NULL, 0);
+}
+
+/* Fills in attributes as far as they are to be had in time; TpdListersWork. */
+static void
+fill_plus (gpointer data, guint number)
+{
+  Batch *batch = data;
+  Item *item = &g_array_index (batch->items, Item, number);
+  OpenDir *dir = batch->dir;
+  struct fuse_entry_param full;
+  struct stat st;
+  gboolean late;
+  int errnum;
+
+  if (!item->sized)
+    return;
+  if (fstatat (dir->fd, item->source, &st, AT_SYMLINK_NOFOLLOW) != 0)
+    {
+      item->gone = errno == ENOENT;
+      return;
+    }
+  late = g_get_monotonic_time () >= batch->begun + PROBE_TIME_US;
+  errnum = tpd_attr_entry_sized (batch->fs, dir->node, dir->fd, item->source, &st, late, &full);
+  item->gone = errnum == ENOENT;
+  if (errnum == 0)
+    item->param = full;
+}
+
+/* What of the contents fits from the start on. */
+static void
+choose (Batch *batch, const Reply *reply)
+{
+  OpenDir *dir = batch->dir;
+  guint n = tpd_listing_length (batch->contents->listing);
+  gsize used = 0;
+
+  for (guint64 i = (guint64) batch->start; i < n; i++)
+    {
+      TpdListingEntry entry;
+      Item item = { 0 };
+
+      tpd_listing_get (batch->contents->listing, (guint) i, &entry);
+      item.name = shown_name (batch->fs, dir, batch->contents, &entry);
+      if (item.name == NULL)
+        continue;
+      used += length_of (reply, item.name);
+      if (used > batch->size)
+        break;
+      item.source = entry.name;
+      item.next = batch->end = (off_t) i + 1;
+      item.param.attr.st_ino = tpd_device_ino (&dir->device, entry.ino);
+      item.param.attr.st_mode = (mode_t) DTTOIF (entry.type);
+      /* Directories are about to be entered, and cost no look. */
+      item.sized = reply->plus && !is_dots (item.name) && (batch->all || entry.type == DT_DIR);
+      g_array_append_val (batch->items, item);
+    }
+}
+
+/* Begins to work on the reply from `start` on; takes `contents`. */
+static Batch *
+batch_begin (TpdFs *fs, OpenDir *dir, Contents *contents, const Reply *reply, gboolean all, off_t start)
+{
+  Batch *batch = g_new0 (Batch, 1);
+
+  batch->fs = fs;
+  batch->dir = dir;
+  batch->contents = contents;
+  batch->items = g_array_new (FALSE, FALSE, sizeof (Item));
+  batch->start = batch->end = start;
+  batch->size = reply->size;
+  batch->all = all;
+  batch->begun = g_get_monotonic_time ();
+  choose (batch, reply);
+  if (reply->plus)
+    batch->job = tpd_listers_begin (fs->listers, fill_plus, batch, batch->items->len);
+  return batch;
+}
+
+static void
+batch_free (Batch *batch)
+{
+  g_array_unref (batch->items);
+  contents_unref (batch->contents);
+  g_free (batch);
+}
+
+/* It is not sent: the kernel counts nothing. */
+static void
+batch_drop (Batch *batch)
+{
+  if (batch->job != NULL)
+    tpd_listers_cancel (batch->job);
+  for (guint i = 0; i < batch->items->len; i++)
+    {
+      const Item *item = &g_array_index (batch->items, Item, i);
+
+      if (item->param.ino != 0)
+        tpd_inodes_forget (batch->fs->inodes, item->param.ino, 1);
+    }
+  batch_free (batch);
+}
+
+/* What was begun ahead, if it is what is asked for now. */
+static Batch *
+take_ahead (OpenDir *dir, const Reply *reply, off_t off)
+{
+  Batch *batch;
+
+  g_mutex_lock (&dir->lock);
+  batch = g_steal_pointer (&dir->ahead);
+  g_mutex_unlock (&dir->lock);
+  if (batch == NULL)
+    return NULL;
+  if (reply->plus && batch->start == off && off > 0 && batch->size == reply->size
+      && g_get_monotonic_time () - batch->begun < AHEAD_MAX_US)
+    return batch;
+  batch_drop (batch);
+  return NULL;
+}
+
+/* Begins the reply behind `batch`. With time-outs of 0 nothing may be older
+ * than the question. */
+static void
+look_ahead (Batch *batch, const Reply *reply)
+{
+  OpenDir *dir = batch->dir;
+  Batch *ahead, *old;
+
+  if (!batch->all || batch->fs->timeout == 0 || batch->end == batch->start
+      || (guint64) batch->end >= tpd_listing_length (batch->contents->listing))
+    return;
+  g_atomic_int_inc (&batch->contents->ref_count);
+  ahead = batch_begin (batch->fs, dir, batch->contents, reply, TRUE, batch->end);
+  g_mutex_lock (&dir->lock);
+  old = dir->ahead;
+  dir->ahead = ahead;
+  g_mutex_unlock (&dir->lock);
+  if (old != NULL)
+    batch_drop (old);
+}
+
+static int
+fill_reply (TpdFs *fs, OpenDir *dir, Reply *reply, off_t off, Batch **out)
+{
+  Batch *batch = take_ahead (dir, reply, off);
+  double age;
+
+  if (batch == NULL)
+    {
+      Contents *contents;
+      gboolean all =
+          reply->plus && tpd_walkers_want_attributes (fs->walkers, fuse_req_ctx (reply->req)->pid, dir->node->id);
+      int errnum = contents_get (fs, dir, off == 0, &contents);
+
+      if (errnum != 0)
+        return errnum;
+      batch = batch_begin (fs, dir, contents, reply, all, off);
+    }
+  if (batch->job != NULL)
+    tpd_listers_finish (g_steal_pointer (&batch->job));
+  look_ahead (batch, reply);
+  age = (double) (g_get_monotonic_time () - batch->begun) / G_USEC_PER_SEC;
+  for (guint i = 0; i < batch->items->len; i++)
+    {
+      Item *item = &g_array_index (batch->items, Item, i);
+
+      if (item->gone)
+        continue;
+      item->param.attr_timeout = MAX (item->param.attr_timeout - age, 0);
+      add (reply, item->name, &item->param, item->next);
+    }
+  *out = batch;
+  return 0;
+}
+
 void
 tpd_op_opendir (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -188,6 +414,7 @@ tpd_op_releasedir (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
   if (!tpd_status_is (ino))
     {
+      g_clear_pointer (&dir->ahead, batch_drop);
       g_clear_pointer (&dir->contents, contents_unref);
       g_mutex_clear (&dir->lock);
       close (dir->fd);
@@ -195,133 +422,6 @@ tpd_op_releasedir (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
       g_free (dir);
     }
   fuse_reply_err (req, 0);
-}
-
-/* Adds an entry; FALSE when it does not fit. */
-static gboolean
-add (Reply *reply, const char *name, const struct fuse_entry_param *entry, off_t next)
-{
-  char *at = reply->buffer + reply->used;
-  gsize left = reply->size - reply->used, len;
-
-  if (reply->plus)
-    len = fuse_add_direntry_plus (reply->req, at, left, name, entry, next);
-  else
-    len = fuse_add_direntry (reply->req, at, left, name, &entry->attr, next);
-  if (len > left)
-    return FALSE;
-  reply->used += len;
-  return TRUE;
-}
-
-static gsize
-length_of (const Reply *reply, const char *name)
-{
-  return reply->plus ? fuse_add_direntry_plus (reply->req, NULL, 0, name, NULL, 0)
-                     : fuse_add_direntry (reply->req, NULL, 0, name, NULL, 0);
-}
-
-/* One entry of the reply to be. */
-typedef struct {
-  const char *name, *source;
-  off_t next;
-  gboolean sized; /* attributes are wanted */
-  gboolean gone;  /* from the source, meanwhile */
-  struct fuse_entry_param param;
-} Item;
-
-typedef struct {
-  TpdFs *fs;
-  OpenDir *dir;
-  gint64 deadline;
-  Item *items;
-} Filling;
-
-/* Fills in attributes as far as they are to be had in time; TpdListersWork. */
-static void
-fill_plus (gpointer data, guint number)
-{
-  Filling *filling = data;
-  Item *item = &filling->items[number];
-  OpenDir *dir = filling->dir;
-  struct fuse_entry_param full;
-  struct stat st;
-  gboolean late;
-  int errnum;
-
-  if (!item->sized)
-    return;
-  if (fstatat (dir->fd, item->source, &st, AT_SYMLINK_NOFOLLOW) != 0)
-    {
-      item->gone = errno == ENOENT;
-      return;
-    }
-  late = g_get_monotonic_time () >= filling->deadline;
-  errnum = tpd_attr_entry_sized (filling->fs, dir->node, dir->fd, item->source, &st, late, &full);
-  item->gone = errnum == ENOENT;
-  if (errnum == 0)
-    item->param = full;
-}
-
-/* What of `contents` fits from `off` on. (element-type Item) */
-static GArray *
-choose (TpdFs *fs, OpenDir *dir, const Contents *contents, const Reply *reply, off_t off)
-{
-  GArray *items = g_array_new (FALSE, FALSE, sizeof (Item));
-  gboolean all =
-      reply->plus && tpd_walkers_want_attributes (fs->walkers, fuse_req_ctx (reply->req)->pid, dir->node->id);
-  guint n = tpd_listing_length (contents->listing);
-  gsize used = 0;
-
-  for (guint64 i = (guint64) off; i < n; i++)
-    {
-      TpdListingEntry entry;
-      Item item = { 0 };
-
-      tpd_listing_get (contents->listing, (guint) i, &entry);
-      item.name = shown_name (fs, dir, contents, &entry);
-      if (item.name == NULL)
-        continue;
-      used += length_of (reply, item.name);
-      if (used > reply->size)
-        break;
-      item.source = entry.name;
-      item.next = (off_t) i + 1;
-      item.param.attr.st_ino = tpd_device_ino (&dir->device, entry.ino);
-      item.param.attr.st_mode = (mode_t) DTTOIF (entry.type);
-      /* Directories are about to be entered, and cost no look. */
-      item.sized = reply->plus && !is_dots (item.name) && (all || entry.type == DT_DIR);
-      g_array_append_val (items, item);
-    }
-  return items;
-}
-
-static int
-fill_reply (TpdFs *fs, OpenDir *dir, Reply *reply, off_t off)
-{
-  g_autoptr (Contents) contents = NULL;
-  g_autoptr (GArray) items = NULL;
-  Filling filling = { fs, dir, reply->deadline, NULL };
-  int errnum = contents_get (fs, dir, off == 0, &contents);
-
-  if (errnum != 0)
-    return errnum;
-  items = choose (fs, dir, contents, reply, off);
-  filling.items = (Item *) (void *) items->data;
-  if (reply->plus)
-    tpd_listers_run (fs->listers, fill_plus, &filling, items->len);
-  for (guint i = 0; i < items->len; i++)
-    {
-      Item *item = &filling.items[i];
-      guint64 id = item->param.ino;
-
-      if (item->gone)
-        continue;
-      add (reply, item->name, &item->param, item->next);
-      if (id != 0)
-        g_array_append_val (reply->counted, id);
-    }
-  return 0;
 }
 
 static void
@@ -340,26 +440,25 @@ read_directory (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
 {
   TpdFs *fs = tpd_fs_of (req);
   g_autofree char *buffer = NULL;
-  g_autoptr (GArray) counted = g_array_new (FALSE, FALSE, sizeof (guint64));
-  Reply reply = { .req = req, .plus = plus, .counted = counted };
+  Reply reply = { .req = req, .plus = plus };
+  Batch *batch = NULL;
   int errnum = 0;
 
   reply.size = MIN (size, MAX_REPLY);
   reply.buffer = buffer = g_malloc (reply.size);
-  reply.deadline = g_get_monotonic_time () + PROBE_TIME_US;
   if (tpd_status_is (ino))
     fill_status (&reply, off);
   else if (off >= 0)
-    errnum = fill_reply (fs, (OpenDir *) (guintptr) fi->fh, &reply, off);
+    errnum = fill_reply (fs, (OpenDir *) (guintptr) fi->fh, &reply, off, &batch);
   if (errnum != 0)
     {
       fuse_reply_err (req, errnum);
       return;
     }
-  /* The caller was interrupted: the kernel counted nothing. */
-  if (fuse_reply_buf (req, reply.buffer, reply.used) != 0)
-    for (guint i = 0; i < counted->len; i++)
-      tpd_inodes_forget (fs->inodes, g_array_index (counted, guint64, i), 1);
+  /* Sent, unless the caller was interrupted. */
+  if (fuse_reply_buf (req, reply.buffer, reply.used) == 0)
+    g_clear_pointer (&batch, batch_free);
+  g_clear_pointer (&batch, batch_drop);
 }
 
 void

@@ -376,7 +376,7 @@ tpd_views_get (TpdViews *views, guint64 id, int dirfd, TpdListing *listing, TpdV
 const char *
 tpd_view_shown (const TpdView *view, const char *source)
 {
-  const Item *item = g_hash_table_lookup (view->by_source, source);
+  const Item *item = g_hash_table_size (view->by_shown) > 0 ? g_hash_table_lookup (view->by_source, source) : NULL;
 
   return item != NULL && item->shown != NULL ? item->shown : source;
 }

@@ -23,10 +23,17 @@ def counters(mount):
         return json.load(file)["counters"]
 
 
-class FewDescriptors(harness.Mount):
-    def prepare(self):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
-        super().prepare()
+def few_descriptors():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+
+
+def anonymous_kilobytes(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon"))
+
+
+def known_inodes(mount):
+    return counters(mount)["inodes"]
 
 
 class Walks(unittest.TestCase):
@@ -88,23 +95,58 @@ class Walks(unittest.TestCase):
         self.assertLess(seen["lookups"], 50 + len(files))
 
     def test_few_descriptors_are_enough(self):
-        for i in range(60):
-            self.fill(f"d{i}", 20)
+        """A tree of 20 000 files, and 500 of them open at once."""
+        for i in range(100):
+            self.fill(f"d{i}", 200)
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        with FewDescriptors(self.source) as mount:
+        with harness.Mount(self.source, prepare=few_descriptors) as mount:
+            with open(f"/proc/{mount.process.pid}/limits", encoding="ascii") as file:
+                limits = next(line for line in file if line.startswith("Max open files"))
+            self.assertEqual(limits.split()[3:5], ["1024", "1024"])
             out = subprocess.run(["find", mount.path, "-type", "f", "-size", "+0"], stdout=subprocess.PIPE, text=True,
                                  check=True)
             names = out.stdout.splitlines()
-            self.assertEqual(len(names), 60 * 20)
-            if hard > 600:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2048), hard))
-            opened = [open(name, "rb") for name in names[:500]]
+            self.assertEqual(len(names), 20000)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2048), hard))
+            opened = [open(name, "rb") for name in names[::40]]
+            self.assertEqual(len(opened), 500)
             try:
                 for file in opened:
                     self.assertEqual(set(file.read()), {ord("x")})
+                # What was not open before can be looked at and opened all the same.
+                again = subprocess.run(["find", mount.path, "-type", "f", "-size", "+0"], stdout=subprocess.PIPE,
+                                       text=True, check=True)
+                self.assertEqual(len(again.stdout.splitlines()), 20000)
             finally:
                 for file in opened:
                     file.close()
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root may make the kernel forget")
+    def test_memory_goes_back_when_the_kernel_forgets(self):
+        for i in range(40):
+            self.fill(f"d{i}", 1000)
+        with harness.Mount(self.source) as mount:
+            os.listdir(mount.path)
+            before = anonymous_kilobytes(mount.process.pid)
+            subprocess.run(["find", mount.path, "-size", "+0"], stdout=subprocess.DEVNULL, check=True)
+            walked = anonymous_kilobytes(mount.process.pid)
+            known = known_inodes(mount)
+            if known > 20000:  # else the kernel has been short of memory
+                self.assertLess(walked - before, 300 * 40000 // 1024)
+            self.assertTrue(self.forgotten(mount), "the kernel does not forget")
+            harness.time.sleep(0.2)
+            self.assertLess(anonymous_kilobytes(mount.process.pid) - before, 4096)
+
+    @staticmethod
+    def forgotten(mount):
+        for _ in range(20):
+            with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
+                file.write("2")
+            for _ in range(20):
+                if known_inodes(mount) < 1000:
+                    return True
+                harness.time.sleep(0.05)
+        return False
 
     def test_pages_are_kept_while_the_file_is_the_same(self):
         path = os.path.join(self.source, "file")
