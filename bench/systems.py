@@ -146,6 +146,22 @@ class Copyfs(Fuse):
         read_ahead(path, READ_AHEAD_KB)
 
 
+class PassthroughHp(Fuse):
+    """The example of libfuse; Debian has its source only. It holds a descriptor
+    for each file it knows."""
+
+    name = "passthrough_hp"
+
+    def __init__(self):
+        self.program = os.environ.get("PASSTHROUGH_HP") or shutil.which("passthrough_hp")
+        if self.program is None:
+            self.missing = "PASSTHROUGH_HP does not name the program"
+
+    def start(self, source, path):
+        return serve("sh", "-c", 'ulimit -n "$(ulimit -H -n)"; exec "$0" "$@"', self.program, "--nopassthrough", source,
+                     path)
+
+
 class Tpdfs(Fuse):
     decrypts = True
 

@@ -581,12 +581,17 @@ class Concurrent(Indexed):
         self.scan()
         stop, problems = threading.Event(), []
 
+        def replace(path, content):
+            """At once: a file that is being written has no size to compare."""
+            self.write("incoming", content)
+            os.rename(os.path.join(self.dir, "incoming"), os.path.join(self.dir, path))
+
         def scans():
             n = 0
             while not stop.is_set():
                 n += 1
-                self.write(f"source/{n % 20}/{n % 60}.txt", b"w" * (n % 60 + 1))
-                self.write(f"source/{n % 20}/more {n}.txt", b"w" * 17)
+                replace(f"source/{n % 20}/{n % 60}.txt", b"w" * (n % 60 + 1))
+                replace(f"source/{n % 20}/more {n}.txt", b"w" * 17)
                 try:
                     self.scan()
                 except AssertionError as error:
