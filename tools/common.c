@@ -324,6 +324,16 @@ set_password_fd (TpdKeyConfig *config, const char *value, GError **error)
   return tpd_key_config_set_password_fd (config, (int) fd, error);
 }
 
+/* A keyring that is not there or makes no sense is no mistake of the command
+ * line: what is missing is a key. */
+static gboolean
+check_keyring (gboolean loaded, GError **error)
+{
+  if (!loaded && g_error_matches (*error, TPD_ERROR, TPD_ERROR_USAGE))
+    (*error)->code = TPD_ERROR_KEY_FILE;
+  return loaded;
+}
+
 static gboolean
 run_key_step (TpdKeyConfig *config, const KeyStep *step, GError **error)
 {
@@ -333,7 +343,7 @@ run_key_step (TpdKeyConfig *config, const KeyStep *step, GError **error)
       tpd_key_config_add_file (config, step->value);
       return TRUE;
     case STEP_KEYRING:
-      return tpd_key_config_load (config, step->value, error);
+      return check_keyring (tpd_key_config_load (config, step->value, error), error);
     case STEP_PASSWORD_FILE:
       return tpd_key_config_set_password_file (config, step->value, error);
     case STEP_PASSWORD_FD:
@@ -353,7 +363,7 @@ key_config (const TpdCommon *common, GError **error)
       if (!run_key_step (config, &g_array_index (common->key_steps, KeyStep, i), error))
         return NULL;
     }
-  if (!config->given && !common->no_default_keys && !tpd_key_config_load_default (config, error))
+  if (!config->given && !common->no_default_keys && !check_keyring (tpd_key_config_load_default (config, error), error))
     return NULL;
   return g_steal_pointer (&config);
 }

@@ -208,9 +208,9 @@ append (TpdJournal *journal, const char *data, gsize len, GError **error)
 
       if (n < 0 && errno == EINTR)
         continue;
-      if (n < 0)
+      if (n <= 0)
         {
-          tpd_error_set_errno (error, errno, "cannot write the journal");
+          tpd_error_set_errno (error, n < 0 ? errno : EIO, "cannot write the journal");
           /* Whole lines of it, should they stay, tell of files that will not
            * be there. */
           if (ftruncate (journal->fd, (off_t) journal->end) != 0)

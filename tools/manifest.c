@@ -241,9 +241,9 @@ writer_flush (Writer *writer, GError **error)
 
       if (n < 0 && errno == EINTR)
         continue;
-      if (n < 0)
+      if (n <= 0)
         {
-          tpd_error_set_errno (error, errno, "cannot write %s", writer->temp);
+          tpd_error_set_errno (error, n < 0 ? errno : EIO, "cannot write %s", writer->temp);
           return FALSE;
         }
       data += n;

@@ -117,6 +117,11 @@ class Keys(harness.Scratch):
         for words in (["--keyring", "/nonexistent/keyring.conf"], ["--key", "/nonexistent/key.xml"]):
             self.assertIn("/nonexistent/", self.refused(words))
 
+    def test_a_keyring_that_makes_no_sense_is_told(self):
+        keyring = self.write("odd.conf", "[a]\nnonsense\n")
+        os.chmod(keyring, 0o600)
+        self.assertIn("odd.conf", self.refused(["--keyring", keyring]))
+
     def test_options_that_are_not_there_are_refused_by_name(self):
         for word in ("policy=rights", "audit=on", "spill", "nonsense=1", "setuid=nobody"):
             with self.subTest(word):

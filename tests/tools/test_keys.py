@@ -124,7 +124,13 @@ class Refused(unittest.TestCase):
 
     def test_keyring_with_an_unknown_word(self):
         keyring = tool.write_private("word.conf", f"[a]\nfile={tool.KEYS / 'tpd-cloud.xml'}\npasswordfile=x\n")
-        self.check(tool.run("keys", "--keyring", keyring), 2, "word.conf", "[a]", "passwordfile")
+        self.check(tool.run("keys", "--keyring", keyring), 3, "word.conf", "[a]", "passwordfile")
+
+    def test_keyring_that_is_missing_or_no_keyring(self):
+        """As tpdfs has it: no usable key, not a wrong command."""
+        self.check(tool.run("keys", "--keyring", tool.SCRATCH / "gone.conf"), 3, "gone.conf")
+        self.check(tool.run("keys", "--keyring", tool.write_private("odd.conf", "[a]\nnonsense\n")), 3, "odd.conf")
+        self.check(tool.run("keys", "--password-file", "p"), 2, "--key")
 
     def test_keyring_that_others_can_write(self):
         keyring = tool.write_private("shared.conf", "")
