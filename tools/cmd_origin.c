@@ -109,27 +109,50 @@ is_right (const Search *search, const TpdManifestRecord *record)
   return strcmp (plain, search->digest) == 0;
 }
 
+static void
+found (Search *search, const TpdManifestRecord *record, const char *line, gsize len)
+{
+  const char *originals = tpd_state_originals (search->state);
+  g_autofree char *original =
+      originals != NULL ? g_strconcat (originals, "/", record->path, NULL) : g_strdup (record->path);
+
+  search->found++;
+  if (search->arguments->json)
+    print_json (search, line, len, original);
+  else
+    print_text (record, original);
+}
+
+/* A file that was taken out of an archive. Names that no file can have are
+ * left out. */
+static gboolean
+look_at_member (gpointer data, const char *member, gsize len, GError **error)
+{
+  Search *search = data;
+  g_autoptr (TpdManifestRecord) record = NULL;
+
+  if (is_match (search, member, len))
+    record = tpd_manifest_record_parse (member, len, NULL);
+  if (record != NULL && record->copy != NULL && is_right (search, record))
+    found (search, record, member, len);
+  return TRUE;
+}
+
 static gboolean
 look_at (gpointer data, const char *line, gsize len, guint64 offset, GError **error)
 {
   Search *search = data;
   g_autoptr (TpdManifestRecord) record = NULL;
-  g_autofree char *original = NULL;
-  const char *originals = tpd_state_originals (search->state);
 
   if (!is_match (search, line, len))
     return TRUE;
   record = tpd_manifest_record_parse (line, len, error);
   if (record == NULL)
     return FALSE;
-  if (!is_right (search, record))
-    return TRUE;
-  original = originals != NULL ? g_strconcat (originals, "/", record->path, NULL) : g_strdup (record->path);
-  search->found++;
-  if (search->arguments->json)
-    print_json (search, line, len, original);
-  else
-    print_text (record, original);
+  if (is_right (search, record))
+    found (search, record, line, len);
+  else if (record->archive)
+    return tpd_manifest_each_member (line, len, look_at_member, search, error);
   return TRUE;
 }
 

@@ -57,6 +57,12 @@ TpdManifestRecord *tpd_manifest_record_parse (const char *line, gsize len, GErro
 void tpd_manifest_record_free (TpdManifestRecord *record);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdManifestRecord, tpd_manifest_record_free)
 
+/* Of an archive that was written anew: calls `each` for the object of every
+ * member, in order, with its place in `line`. FALSE: `each` stopped it. */
+typedef gboolean (*TpdManifestEachMember) (gpointer data, const char *member, gsize len, GError **error);
+gboolean tpd_manifest_each_member (const char *line, gsize len, TpdManifestEachMember each, gpointer data,
+                                   GError **error);
+
 /* `len` bytes without the line feed, and their place. FALSE: stop. */
 typedef gboolean (*TpdManifestEach) (gpointer data, const char *line, gsize len, guint64 offset, GError **error);
 

@@ -84,6 +84,48 @@ tpd_manifest_record_parse (const char *line, gsize len, GError **error)
   return g_steal_pointer (&record);
 }
 
+/* Behind the object at `at`; NULL: it does not end. */
+static const char *
+object_end (const char *at, const char *end)
+{
+  gboolean in_string = FALSE;
+  guint depth = 0;
+
+  for (; at < end; at++)
+    {
+      if (in_string && *at == '\\')
+        at++;
+      else if (*at == '"')
+        in_string = !in_string;
+      else if (!in_string && (*at == '{' || *at == '['))
+        depth++;
+      else if (!in_string && (*at == '}' || *at == ']') && --depth == 0)
+        return at + 1;
+    }
+  return NULL;
+}
+
+/* A quote inside a string is written \", so that the member's name cannot be
+ * met inside one. */
+gboolean
+tpd_manifest_each_member (const char *line, gsize len, TpdManifestEachMember each, gpointer data, GError **error)
+{
+  static const char name[] = "\"members\":[";
+  const char *end = line + len, *at = memmem (line, len, name, sizeof name - 1), *next;
+
+  for (at = at != NULL ? at + sizeof name - 1 : end; at < end && *at == '{'; at = next)
+    {
+      next = object_end (at, end);
+      if (next == NULL)
+        break;
+      if (!each (data, at, (gsize) (next - at), error))
+        return FALSE;
+      if (next < end && *next == ',')
+        next++;
+    }
+  return TRUE;
+}
+
 void
 tpd_manifest_record_free (TpdManifestRecord *record)
 {

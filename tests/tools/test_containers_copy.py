@@ -11,12 +11,12 @@ import struct
 import subprocess
 import unittest
 import zipfile
+import zlib
 
 import tool
 from test_containers import LOST, OPENS, SAMPLES, Streamed, content, make_zip
 
 STATE = ".tpdfs-manifest"
-BYTES = [entry for entry in SAMPLES if entry["open"] and entry["compare"] == "bytes"]
 SECRET = next(entry for entry in tool.PFILES if entry["open"] and entry["key_role"] == "cloud"
               and entry["plain_name"].endswith(".txt") and entry["compare"] == "bytes" and entry is not OPENS)
 
@@ -32,11 +32,6 @@ def plain_name(entry):
     if entry["kind"] == "pfile" and path.endswith(".jpg"):
         return path
     return os.path.join(os.path.dirname(path), os.path.basename(entry.get("plain_name") or path))
-
-
-def plaintext(entry):
-    """The bytes that a fixture's plaintext has, by its digest."""
-    return entry["plain_sha256"]
 
 
 class Case(unittest.TestCase):
@@ -189,18 +184,16 @@ class Rewritten(Case):
     def test_names_in_two_codings(self):
         """Info-ZIP's Unicode path beside a name in another character set."""
         old = "gr\x94\xe1e.txt.pfile".encode("latin-1")
-        info = zipfile.ZipInfo("place!older.txt.pfile")
-        self.assertEqual(len("place!older.txt.pfile"), len(old) + 6)
         unicode = "größe.txt.pfile".encode()
         info = zipfile.ZipInfo("g" + "x" * (len(old) - 1))
-        info.extra = struct.pack("<HHBL", 0x7075, 5 + len(unicode), 1, __import__("zlib").crc32(old)) + unicode
+        info.extra = struct.pack("<HHBL", 0x7075, 5 + len(unicode), 1, zlib.crc32(old)) + unicode
         data = make_zip([(info, content(OPENS))])
         self.write("a.zip", data.replace(("g" + "x" * (len(old) - 1)).encode(), old))
         self.materialize()
         after = (self.dst / "a.zip").read_bytes()
         new = old.removesuffix(b".pfile")
         self.assertEqual(after.count(new), 2)
-        field = struct.pack("<HHBL", 0x7075, 5 + len(unicode) - 6, 1, __import__("zlib").crc32(new)) + unicode[:-6]
+        field = struct.pack("<HHBL", 0x7075, 5 + len(unicode) - 6, 1, zlib.crc32(new)) + unicode[:-6]
         self.assertEqual(after.count(field), 2)
         self.assertNotIn(b".pfile", after)
 
@@ -375,6 +368,16 @@ class Runs(Case):
         found = dict(self.archive())
         with zipfile.ZipFile(io.BytesIO(found["inner.zip"])) as archive:
             self.assertEqual(sha256(archive.read("x.txt")), OPENS["plain_sha256"])
+
+
+    def test_origin_of_what_was_taken_out(self):
+        self.write("sub/a.zip", make_zip([("x.txt.pfile", content(OPENS)), ("in.zip", make_zip([("y.txt.pfile", content(SECRET))]))]))
+        self.materialize()
+        for entry, original in ((OPENS, "sub/a.zip!/x.txt.pfile"), (SECRET, "sub/a.zip!/in.zip!/y.txt.pfile")):
+            result = tool.run("origin", "--json", "--manifest", self.dst, entry["plain_sha256"])
+            [found] = result.objects()
+            self.assertTrue(found["original"].endswith("/" + original), found["original"])
+            self.assertIn(entry["content_id"], result.stdout.decode())
 
 
 class InPlace(Case):
