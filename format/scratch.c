@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unpacked bytes: see scratch.h. Small ones, which are most, stay in a memory
- * file: it is in no core dump and takes no disk. Large ones move to a file once
- * and stay there.
+ * Unpacked bytes: see scratch.h. The beginning of a member, which mostly is all
+ * that is asked for, takes no system call. More goes to a memory file, which is
+ * in no core dump and takes no disk; large ones move to a file once, and stay
+ * there.
  */
 #include "format/scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "crypto/secret.h"
 
+#define SMALL (64 * 1024)
 /* In memory by each scratch, if there is a file to go on with, and if not. */
 #define MEMORY_MAX (G_GUINT64_CONSTANT (8) * 1024 * 1024)
 #define MEMORY_ONLY_MAX (G_GUINT64_CONSTANT (64) * 1024 * 1024)
@@ -29,7 +33,8 @@ struct _TpdScratchPool {
 
 struct _TpdScratch {
   TpdScratchPool *pool;
-  int fd;           /* -1: nothing in it yet */
+  guint8 *small; /* SMALL bytes, as long as `fd` is -1; may be NULL */
+  int fd;
   gboolean on_disk; /* a file of the pool */
   guint64 size;
 };
@@ -144,6 +149,14 @@ tpd_scratch_new (TpdScratchPool *pool)
   return scratch;
 }
 
+static void
+free_small (TpdScratch *scratch)
+{
+  if (scratch->small != NULL)
+    tpd_wipe (scratch->small, (gsize) MIN (scratch->size, (guint64) SMALL));
+  g_clear_pointer (&scratch->small, g_free);
+}
+
 void
 tpd_scratch_free (TpdScratch *scratch)
 {
@@ -153,6 +166,7 @@ tpd_scratch_free (TpdScratch *scratch)
     pool_give (scratch->pool, scratch->fd);
   else if (scratch->fd >= 0)
     close (scratch->fd);
+  free_small (scratch);
   g_free (scratch);
 }
 
@@ -217,12 +231,13 @@ move_to (TpdScratch *scratch, int fd, GError **error)
     {
       gsize len = (gsize) MIN (scratch->size - off, MOVE_BLOCK);
 
-      if (!read_at (scratch->fd, block, len, off, error) || !write_at (fd, block, len, off, error))
+      if (!tpd_scratch_pread (scratch, block, len, off, error) || !write_at (fd, block, len, off, error))
         return FALSE;
       off += len;
     }
   if (scratch->fd >= 0)
     close (scratch->fd);
+  free_small (scratch);
   scratch->fd = fd;
   scratch->on_disk = TRUE;
   return TRUE;
@@ -240,6 +255,21 @@ move_to_disk (TpdScratch *scratch, GError **error)
     return TRUE;
   pool_give (scratch->pool, fd);
   return FALSE;
+}
+
+static gboolean
+leave_small (TpdScratch *scratch, GError **error)
+{
+  scratch->fd = memfd_create ("tpdfs-unpacked", MFD_CLOEXEC);
+  if (scratch->fd < 0)
+    {
+      tpd_error_set_errno (error, errno, "cannot get memory for what is unpacked");
+      return FALSE;
+    }
+  if (scratch->small != NULL && !write_at (scratch->fd, scratch->small, (gsize) scratch->size, 0, error))
+    return FALSE;
+  free_small (scratch);
+  return TRUE;
 }
 
 static gboolean
@@ -266,17 +296,23 @@ make_room (TpdScratch *scratch, guint64 size, GError **error)
     }
   if (scratch->fd >= 0)
     return TRUE;
-  scratch->fd = memfd_create ("tpdfs-unpacked", MFD_CLOEXEC);
-  if (scratch->fd < 0)
-    tpd_error_set_errno (error, errno, "cannot get memory for what is unpacked");
-  return scratch->fd >= 0;
+  if (size <= SMALL)
+    {
+      if (scratch->small == NULL)
+        scratch->small = g_malloc (SMALL);
+      return TRUE;
+    }
+  return leave_small (scratch, error);
 }
 
 gboolean
 tpd_scratch_append (TpdScratch *scratch, const void *data, gsize len, GError **error)
 {
-  if (len > G_MAXINT64 - scratch->size || !make_room (scratch, scratch->size + len, error)
-      || !write_at (scratch->fd, data, len, scratch->size, error))
+  if (len > G_MAXINT64 - scratch->size || !make_room (scratch, scratch->size + len, error))
+    return FALSE;
+  if (scratch->fd < 0)
+    memcpy (scratch->small + scratch->size, data, len);
+  else if (!write_at (scratch->fd, data, len, scratch->size, error))
     return FALSE;
   scratch->size += len;
   return TRUE;
@@ -287,5 +323,11 @@ tpd_scratch_pread (TpdScratch *scratch, void *buf, gsize len, guint64 off, GErro
 {
   g_return_val_if_fail (off <= scratch->size && len <= scratch->size - off, FALSE);
 
+  if (scratch->fd < 0)
+    {
+      if (len > 0)
+        memcpy (buf, scratch->small + off, len);
+      return TRUE;
+    }
   return len == 0 || read_at (scratch->fd, buf, len, off, error);
 }
