@@ -27,7 +27,7 @@
 #define MIN_BUFFER (128 * 1024)
 #define ALIGNMENT 4096
 /* docs/performance.md has what was measured. */
-#define MIN_SPLICE (64 * 1024)
+#define MIN_SPLICE (2 * 4096)
 
 typedef struct {
   void *data;
