@@ -53,7 +53,7 @@ class Bench:
         self.gocryptfs = systems.Gocryptfs(corpora)
         self.passthrough_hp = systems.PassthroughHp()
         self.products = [systems.Tpdfs(build, templates, "tpdfs", options.tpdfs_option)]
-        if systems.Tpdfs.has_word(build, "passthrough"):
+        if systems.Tpdfs.has_passthrough(build):
             self.products.append(systems.Tpdfs(build, templates, "tpdfs-copy",
                                                [*options.tpdfs_option, "--passthrough=off"]))
         self.templates = templates

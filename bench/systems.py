@@ -176,6 +176,12 @@ class Tpdfs(Fuse):
                               check=True).stdout
         return re.search(rf"^  {word}\b", text, re.M) is not None
 
+    @staticmethod
+    def has_passthrough(build):
+        text = subprocess.run([os.path.join(build, "fs", "tpdfs"), "--version"], stdout=subprocess.PIPE, text=True,
+                              check=True).stdout
+        return os.geteuid() == 0 and tuple(map(int, re.search(r"libfuse (\d+)\.(\d+)", text).groups())) >= (3, 17)
+
     def start(self, source, path):
         subprocess.run([self.program, *self.arguments, source, path], check=True, stdin=subprocess.DEVNULL)
         return None
