@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * AES with the processor's instructions for two blocks at once (x86, VAES):
- * two to four times as fast as OpenSSL where a document is decrypted while it is
+ * twice as fast as OpenSSL 3.0 where a document is decrypted while it is
  * read. For crypto/cipher.c only; everything else is OpenSSL's.
  */
 #pragma once
