@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "fs/look.h"
@@ -100,9 +101,11 @@ parent_of (TpdNode *node)
   return id;
 }
 
-int
-tpd_attr_publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, struct stat *st, struct stat *attr,
-                  gboolean *unsized, TpdWait *wait)
+/* As tpd_attr_publish(). `*fd` is the file, open, or -1; it is -1 when it was
+ * taken. */
+static int
+publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, int *fd, struct stat *st, struct stat *attr,
+         gboolean *unsized, TpdWait *wait)
 {
   TpdStamp stamp, published;
   TpdFacts facts;
@@ -115,7 +118,13 @@ tpd_attr_publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, struct 
   tpd_node_get_published (node, &published, &facts);
   if (!facts.known || !tpd_stamp_same_content (&published, &stamp) || tpd_look_again (&facts, st))
     {
-      int errnum = tpd_look (fs, parent_of (node), dirfd, name, st, &facts, wait);
+      int opened = *fd, errnum;
+
+      *fd = -1;
+      if (opened >= 0)
+        errnum = tpd_look_opened (fs, dirfd, name, opened, st, &facts, wait);
+      else
+        errnum = tpd_look (fs, parent_of (node), dirfd, name, st, &facts, wait);
 
       if (errnum == TPD_WAIT && unsized != NULL)
         {
@@ -134,6 +143,15 @@ tpd_attr_publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, struct 
   tpd_node_publish (node, &stamp, &facts);
   fill (fs, st, &facts, &device, attr);
   return 0;
+}
+
+int
+tpd_attr_publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, struct stat *st, struct stat *attr,
+                  gboolean *unsized, TpdWait *wait)
+{
+  int fd = -1;
+
+  return publish (fs, node, dirfd, name, &fd, st, attr, unsized, wait);
 }
 
 static int
@@ -191,7 +209,7 @@ typedef enum {
 } Means;
 
 static int
-make_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st, Means means,
+make_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, int *fd, struct stat *st, Means means,
             struct fuse_entry_param *entry)
 {
   gboolean unsized = FALSE;
@@ -207,7 +225,7 @@ make_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct st
   if (means == OF_KNOWN && !tpd_attr_is_known (node, st))
     errnum = EAGAIN;
   else
-    errnum = tpd_attr_publish (fs, node, dirfd, source, st, &entry->attr, means == OF_ANY ? &unsized : NULL, NULL);
+    errnum = publish (fs, node, dirfd, source, fd, st, &entry->attr, means == OF_ANY ? &unsized : NULL, NULL);
   if (errnum == 0)
     {
       tpd_inodes_remember (node);
@@ -219,13 +237,18 @@ make_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct st
   return errnum;
 }
 
+/* `fd`, which is taken, is the file if it is open already; else -1. */
 static int
-make_entry_anew (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st, Means means,
+make_entry_anew (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, int fd, struct stat *st, Means means,
                  struct fuse_entry_param *entry)
 {
   for (guint tries = 0;; tries++)
     {
-      int errnum = make_entry (fs, parent, dirfd, source, st, means, entry);
+      int errnum = make_entry (fs, parent, dirfd, source, &fd, st, means, entry);
+
+      if (fd >= 0)
+        close (fd);
+      fd = -1;
 
       if (errnum != ESTALE || tries >= RACE_TRIES)
         return errnum;
@@ -238,14 +261,21 @@ int
 tpd_attr_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st,
                 struct fuse_entry_param *entry)
 {
-  return make_entry_anew (fs, parent, dirfd, source, st, OF_ANY, entry);
+  return make_entry_anew (fs, parent, dirfd, source, -1, st, OF_ANY, entry);
 }
 
 int
 tpd_attr_entry_sized (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st, gboolean known,
                       struct fuse_entry_param *entry)
 {
-  return make_entry_anew (fs, parent, dirfd, source, st, known ? OF_KNOWN : OF_LOOK, entry);
+  return make_entry_anew (fs, parent, dirfd, source, -1, st, known ? OF_KNOWN : OF_LOOK, entry);
+}
+
+int
+tpd_attr_entry_opened (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, int fd, struct stat *st,
+                       struct fuse_entry_param *entry)
+{
+  return make_entry_anew (fs, parent, dirfd, source, fd, st, OF_LOOK, entry);
 }
 
 char *

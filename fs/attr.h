@@ -43,6 +43,11 @@ int tpd_attr_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, s
 int tpd_attr_entry_sized (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st, gboolean known,
                           struct fuse_entry_param *entry);
 
+/* The same of a file that is open already: `fd`, which is taken, with its fstat
+ * in `*st`. */
+int tpd_attr_entry_opened (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, int fd, struct stat *st,
+                           struct fuse_entry_param *entry);
+
 /*
  * Finds what `name` in the directory `parent` (open as `dirfd`) stands for: a
  * name of the source, or a shown one. `*source` (transfer full) is the name in

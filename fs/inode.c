@@ -432,6 +432,29 @@ node_move (TpdInodes *inodes, TpdNode *node, TpdNode *parent, const char *name)
   tpd_node_unref (inodes, old_parent);
 }
 
+static TpdNode *
+find_file (const Shard *shard, guint64 hash, guint64 dev, guint64 ino)
+{
+  TpdNode *node = *bucket_of (shard, hash);
+
+  while (node != NULL && (node->stamp.dev != dev || node->stamp.ino != ino))
+    node = node->next_file;
+  return node;
+}
+
+gboolean
+tpd_inodes_knows (TpdInodes *inodes, guint64 dev, guint64 ino)
+{
+  guint64 hash = file_hash (dev, ino);
+  Shard *shard = shard_of (inodes, BY_FILE, hash);
+  gboolean known;
+
+  g_mutex_lock (&shard->lock);
+  known = find_file (shard, hash, dev, ino) != NULL;
+  g_mutex_unlock (&shard->lock);
+  return known;
+}
+
 TpdNode *
 tpd_inodes_intern (TpdInodes *inodes, TpdNode *parent, const char *name, const TpdStamp *stamp)
 {
@@ -440,9 +463,7 @@ tpd_inodes_intern (TpdInodes *inodes, TpdNode *parent, const char *name, const T
   TpdNode *node;
 
   g_mutex_lock (&by_file->lock);
-  node = *bucket_of (by_file, hash);
-  while (node != NULL && (node->stamp.dev != stamp->dev || node->stamp.ino != stamp->ino))
-    node = node->next_file;
+  node = find_file (by_file, hash, stamp->dev, stamp->ino);
   if (node != NULL && node->type != type_of (stamp))
     {
       shard_remove (by_file, BY_FILE, node);

@@ -66,6 +66,9 @@ guint64 tpd_inodes_count (const TpdInodes *inodes);
 /* The node of `id`, or NULL if it is not known. (transfer full) */
 TpdNode *tpd_inodes_get (TpdInodes *inodes, guint64 id);
 
+/* Whether the file (dev, ino) has a node; a hint. */
+gboolean tpd_inodes_knows (TpdInodes *inodes, guint64 dev, guint64 ino);
+
 /*
  * The node of the file (stamp->dev, stamp->ino), made when it is not known;
  * `parent` and `name` (in the source) become the way to reopen it. A new

@@ -144,8 +144,8 @@ tpd_known_state (TpdKnown *known, char **path, char **why)
   return state;
 }
 
-static gboolean
-is_on (const TpdKnown *known)
+gboolean
+tpd_known_is_on (const TpdKnown *known)
 {
   return known != NULL && known->index != NULL && __atomic_load_n (&known->state, __ATOMIC_RELAXED)[1] == 'n';
 }
@@ -318,7 +318,7 @@ find (TpdFs *fs, guint64 dir, const char *name, const TpdStamp *stamp, TpdIndexP
   g_autoptr (GError) error = NULL;
 
   *page = NULL;
-  if (!is_on (fs->known))
+  if (!tpd_known_is_on (fs->known))
     return NULL;
   if (!get_page (fs, dir, name, page, &error))
     note_failure (fs->known, error);

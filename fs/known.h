@@ -23,6 +23,9 @@ void tpd_known_free (TpdKnown *known);
 /* `known` may be NULL in what follows. */
 void tpd_known_reach (const TpdKnown *known, TpdConfinement *reach);
 
+/* Whether anything may be known. */
+gboolean tpd_known_is_on (const TpdKnown *known);
+
 /* Facts of the regular file `name` in the directory `dir` (a node id), whose
  * lstat is `*st`. FALSE: not known. */
 gboolean tpd_known_facts (struct _TpdFs *fs, guint64 dir, const char *name, const struct stat *st, TpdFacts *facts);

@@ -417,6 +417,14 @@ tpd_look (TpdFs *fs, guint64 dir, int dirfd, const char *name, struct stat *st, 
   return errnum;
 }
 
+int
+tpd_look_opened (TpdFs *fs, int dirfd, const char *name, int fd, const struct stat *st, TpdFacts *facts, TpdWait *wait)
+{
+  g_autoptr (TpdSource) source = tpd_source_new_file (fd, st);
+
+  return is_plain_to_see (fs, dirfd, name, st, facts) ? 0 : tpd_look_at_source (fs, source, st, facts, wait);
+}
+
 /* With unreadable=raw: whether the file is one of those that open. Decoding
  * each mail of a folder would take too long; its key has to do. */
 static gboolean

@@ -17,6 +17,11 @@
  */
 int tpd_look (TpdFs *fs, guint64 dir, int dirfd, const char *name, struct stat *st, TpdFacts *facts, TpdWait *wait);
 
+/* The same of a file that is open already: `fd`, which is taken, with its fstat
+ * in `*st`. 0 or TPD_WAIT. */
+int tpd_look_opened (TpdFs *fs, int dirfd, const char *name, int fd, const struct stat *st, TpdFacts *facts,
+                     TpdWait *wait);
+
 /* TpdViewLook for `data` (TpdFs *): whose names tell of protection are shown
  * under their plain names. */
 gboolean tpd_look_for_name (gpointer data, guint64 dir, int dirfd, const char *name, struct stat *st, char **extension);

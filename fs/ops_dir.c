@@ -65,8 +65,10 @@ typedef struct {
 /* One entry of a reply. */
 typedef struct {
   const char *name, *source;
+  guint64 ino; /* in the source */
   off_t next;
   gboolean sized; /* attributes are wanted */
+  gboolean fresh; /* a regular file that may be new to us: opened first */
   gboolean gone;  /* from the source, meanwhile */
   struct fuse_entry_param param;
 } Item;
@@ -81,6 +83,7 @@ struct _Batch {
   off_t start, end;   /* offsets: of the reply, and of what comes after it */
   gsize size;         /* of the reply */
   gboolean all;       /* attributes of all entries are wanted */
+  gboolean indexed;   /* the index may know what is in a file */
   gint64 begun;
   TpdListersJob *job;
 };
@@ -195,6 +198,21 @@ length_of (const Reply *reply, const char *name)
                      : fuse_add_direntry (reply->req, NULL, 0, name, NULL, 0);
 }
 
+/* A file that has to be looked into is opened at once, which saves asking for
+ * its attributes by name before. -EAGAIN: that does not do for this one. */
+static int
+open_first (Batch *batch, const Item *item, struct stat *st)
+{
+  const TpdFs *fs = batch->fs;
+  int fd;
+
+  if (!item->fresh || batch->indexed || fs->options->probe == TPD_PROBE_NEVER
+      || tpd_inodes_knows (fs->inodes, batch->dir->node->stamp.dev, item->ino))
+    return -EAGAIN;
+  fd = tpd_open_regular (batch->dir->fd, item->source, st);
+  return fd >= 0 ? fd : -EAGAIN;
+}
+
 /* Fills in attributes as far as they are to be had in time; TpdListersWork. */
 static void
 fill_plus (gpointer data, guint number)
@@ -205,17 +223,21 @@ fill_plus (gpointer data, guint number)
   struct fuse_entry_param full;
   struct stat st;
   gboolean late;
-  int errnum;
+  int errnum, fd;
 
   if (!item->sized)
     return;
-  if (fstatat (dir->fd, item->source, &st, AT_SYMLINK_NOFOLLOW) != 0)
+  late = g_get_monotonic_time () >= batch->begun + PROBE_TIME_US;
+  fd = late ? -EAGAIN : open_first (batch, item, &st);
+  if (fd < 0 && fstatat (dir->fd, item->source, &st, AT_SYMLINK_NOFOLLOW) != 0)
     {
       item->gone = errno == ENOENT;
       return;
     }
-  late = g_get_monotonic_time () >= batch->begun + PROBE_TIME_US;
-  errnum = tpd_attr_entry_sized (batch->fs, dir->node, dir->fd, item->source, &st, late, &full);
+  if (fd >= 0)
+    errnum = tpd_attr_entry_opened (batch->fs, dir->node, dir->fd, item->source, fd, &st, &full);
+  else
+    errnum = tpd_attr_entry_sized (batch->fs, dir->node, dir->fd, item->source, &st, late, &full);
   item->gone = errnum == ENOENT;
   if (errnum == 0)
     item->param = full;
@@ -247,6 +269,8 @@ choose (Batch *batch, const Reply *reply)
       item.param.attr.st_mode = (mode_t) DTTOIF (entry.type);
       /* Directories are about to be entered, and cost no look. */
       item.sized = reply->plus && !is_dots (item.name) && (batch->all || entry.type == DT_DIR);
+      item.fresh = entry.type == DT_REG;
+      item.ino = entry.ino;
       g_array_append_val (batch->items, item);
     }
 }
@@ -264,6 +288,7 @@ batch_begin (TpdFs *fs, OpenDir *dir, Contents *contents, const Reply *reply, gb
   batch->start = batch->end = start;
   batch->size = reply->size;
   batch->all = all;
+  batch->indexed = tpd_known_is_on (fs->known);
   batch->begun = g_get_monotonic_time ();
   choose (batch, reply);
   if (reply->plus)
