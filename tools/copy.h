@@ -4,7 +4,7 @@
  * protected files in it, or, in place, plaintext put where they were.
  *
  *   walk (tools/walk.h)       directories; names of a whole one at a time
- *   workers (copy_file.c)     each file into a finished temporary file
+ *   workers (copy_entry.c)    each file into a finished temporary file (copy_file.c)
  *   commit (copy_commit.c)    many at a time: sync, final names, sync
  *   journal (tools/journal.h) what is finished, for the next run
  */

@@ -124,7 +124,7 @@ gboolean tpd_copy_is_stopped (TpdCopy *copy);
       g_mutex_unlock (&(copy)->lock);   \
   } while (0)
 
-/* --- copy_file.c ------------------------------------------------------ */
+/* --- copy_entry.c ----------------------------------------------------- */
 
 /* Makes the copy of `task`, which is taken over, or tells why not. */
 void tpd_copy_task_run (TpdCopyWorker *worker, TpdCopyTask *task);
