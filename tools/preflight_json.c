@@ -83,15 +83,6 @@ tpd_preflight_print_csv (gpointer data, TpdTable table, const char *path, const 
 /* --- Summary ------------------------------------------------------------ */
 
 static void
-add_count (TpdJson *json, const char *name, TpdCount count)
-{
-  tpd_json_begin_object (json, name);
-  tpd_json_uint (json, "files", count.files);
-  tpd_json_uint (json, "bytes", count.bytes);
-  tpd_json_end_object (json);
-}
-
-static void
 add_keys (TpdJson *json, const TpdPreflight *preflight)
 {
   tpd_json_begin_array (json, "keys");
@@ -128,15 +119,15 @@ add_tables (TpdJson *json, const TpdPreflight *preflight)
 {
   tpd_json_begin_object (json, "tables");
   for (guint i = 0; i < TPD_N_TABLES; i++)
-    add_count (json, tpd_table_word ((TpdTable) i), preflight->tables[i]);
+    tpd_count_to_json (json, tpd_table_word ((TpdTable) i), preflight->tables[i]);
   tpd_json_end_object (json);
   tpd_json_begin_object (json, "opaque");
   for (guint i = 1; i < TPD_N_OPAQUE; i++)
-    add_count (json, tpd_opaque_word ((TpdOpaque) i), preflight->opaque[i]);
+    tpd_count_to_json (json, tpd_opaque_word ((TpdOpaque) i), preflight->opaque[i]);
   tpd_json_end_object (json);
   tpd_json_begin_object (json, "refused");
   for (guint i = 0; i < TPD_REFUSED_N; i++)
-    add_count (json, tpd_refused_word ((TpdRefused) i), preflight->refused[i]);
+    tpd_count_to_json (json, tpd_refused_word ((TpdRefused) i), preflight->refused[i]);
   tpd_json_end_object (json);
 }
 
@@ -183,13 +174,13 @@ tpd_preflight_print_summary (const TpdPreflight *preflight)
   tpd_json_boolean (&json, "go", preflight->go);
   tpd_json_string (&json, "answer", answer);
   tpd_json_boolean (&json, "deep", preflight->deep);
-  add_count (&json, "all", scan->tally.all);
-  add_count (&json, "protected", scan->tally.protected);
-  add_count (&json, "members", scan->tally.members);
-  add_count (&json, "members_shut", preflight->shut);
-  add_count (&json, "opens", preflight->opens);
-  add_count (&json, "unopened", preflight->unopened);
-  add_count (&json, "proven", preflight->proven);
+  tpd_count_to_json (&json, "all", scan->tally.all);
+  tpd_count_to_json (&json, "protected", scan->tally.protected);
+  tpd_count_to_json (&json, "members", scan->tally.members);
+  tpd_count_to_json (&json, "members_shut", preflight->shut);
+  tpd_count_to_json (&json, "opens", preflight->opens);
+  tpd_count_to_json (&json, "unopened", preflight->unopened);
+  tpd_count_to_json (&json, "proven", preflight->proven);
   tpd_json_uint (&json, "keys_lacking", preflight->lacking);
   add_keys (&json, preflight);
   add_tables (&json, preflight);

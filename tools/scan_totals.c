@@ -218,15 +218,6 @@ tpd_scan_report_text (const TpdScanReport *report, GError **error)
 /* --- JSON --------------------------------------------------------------- */
 
 static void
-add_count (TpdJson *json, const char *name, TpdCount count)
-{
-  tpd_json_begin_object (json, name);
-  tpd_json_uint (json, "files", count.files);
-  tpd_json_uint (json, "bytes", count.bytes);
-  tpd_json_end_object (json);
-}
-
-static void
 add_cells (TpdJson *json, const TpdTally *tally)
 {
   tpd_json_begin_object (json, "kinds");
@@ -234,7 +225,7 @@ add_cells (TpdJson *json, const TpdTally *tally)
     {
       TpdCount count = tpd_tally_kind (tally, (TpdKind) i);
       if (count.files > 0)
-        add_count (json, tpd_kind_word ((TpdKind) i), count);
+        tpd_count_to_json (json, tpd_kind_word ((TpdKind) i), count);
     }
   tpd_json_end_object (json);
   tpd_json_begin_object (json, "verdicts");
@@ -242,7 +233,7 @@ add_cells (TpdJson *json, const TpdTally *tally)
     {
       TpdCount count = tpd_tally_verdict (tally, (TpdVerdict) i);
       if (count.files > 0)
-        add_count (json, tpd_verdict_word ((TpdVerdict) i), count);
+        tpd_count_to_json (json, tpd_verdict_word ((TpdVerdict) i), count);
     }
   tpd_json_end_object (json);
 }
@@ -299,10 +290,10 @@ add_years (TpdJson *json, const TpdTally *tally)
     {
       g_autofree char *year = g_strdup_printf ("%u", TPD_TALLY_FIRST_YEAR + i);
       if (tally->years[i].files > 0)
-        add_count (json, year, tally->years[i]);
+        tpd_count_to_json (json, year, tally->years[i]);
     }
   if (tally->no_year.files > 0)
-    add_count (json, "unknown", tally->no_year);
+    tpd_count_to_json (json, "unknown", tally->no_year);
   tpd_json_end_object (json);
 }
 
@@ -343,10 +334,10 @@ tpd_scan_report_totals_json (const TpdScanReport *report)
   tpd_json_uint (&json, "directories", scan->walked.dirs);
   tpd_json_uint (&json, "opened", tally->opened);
   tpd_json_uint (&json, "known", tally->known);
-  add_count (&json, "protected", tally->protected);
-  add_count (&json, "problems", tally->problems);
-  add_count (&json, "containers", tally->containers);
-  add_count (&json, "members", tally->members);
+  tpd_count_to_json (&json, "protected", tally->protected);
+  tpd_count_to_json (&json, "problems", tally->problems);
+  tpd_count_to_json (&json, "containers", tally->containers);
+  tpd_count_to_json (&json, "members", tally->members);
   tpd_json_uint (&json, "failed_directories", tally->failed_dirs);
   tpd_json_uint (&json, "hard_links", tally->links);
   tpd_json_uint (&json, "symlinks", tally->symlinks);

@@ -11,6 +11,15 @@
 #define MAX_KEYS 20000
 #define MAX_NAME_BYTES 256
 
+void
+tpd_count_to_json (TpdJson *json, const char *name, TpdCount count)
+{
+  tpd_json_begin_object (json, name);
+  tpd_json_uint (json, "files", count.files);
+  tpd_json_uint (json, "bytes", count.bytes);
+  tpd_json_end_object (json);
+}
+
 static void
 name_free (gpointer data)
 {

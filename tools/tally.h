@@ -6,6 +6,7 @@
 #pragma once
 
 #include "index/index.h"
+#include "tools/json.h"
 
 #define TPD_N_KINDS (TPD_KIND_ZIP + 1)
 #define TPD_TALLY_FIRST_YEAR 1990
@@ -14,6 +15,9 @@
 typedef struct {
   guint64 files, bytes;
 } TpdCount;
+
+/* An object of both. */
+void tpd_count_to_json (TpdJson *json, const char *name, TpdCount count);
 
 typedef enum {
   TPD_TALLY_TEMPLATES, /* by name; "": none */
