@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "base/log.h"
 
 struct _TpdSink {
@@ -99,23 +100,10 @@ tpd_sink_free (TpdSink *sink)
 static gboolean
 write_at (TpdSink *sink, const void *data, gsize len, guint64 off, GError **error)
 {
-  const guint8 *p = data;
-
-  while (len > 0)
-    {
-      gssize n = pwrite (sink->fd, p, len, (off_t) off);
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n <= 0)
-        {
-          tpd_error_set_errno (error, n < 0 ? errno : ENOSPC, "cannot keep decoded data in memory");
-          return FALSE;
-        }
-      p += n;
-      len -= (gsize) n;
-      off += (guint64) n;
-    }
-  return TRUE;
+  if (tpd_pwrite_all (sink->fd, data, len, off))
+    return TRUE;
+  tpd_error_set_errno (error, errno, "cannot keep decoded data in memory");
+  return FALSE;
 }
 
 gboolean
@@ -137,24 +125,11 @@ tpd_sink_pwrite (TpdSink *sink, const void *data, gsize len, guint64 off, GError
 gboolean
 tpd_sink_pread (TpdSink *sink, void *buf, gsize len, guint64 off, GError **error)
 {
-  guint8 *p = buf;
-
   g_return_val_if_fail (off <= sink->size && len <= sink->size - off, FALSE);
-  while (len > 0)
-    {
-      gssize n = pread (sink->fd, p, len, (off_t) off);
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n <= 0)
-        {
-          tpd_error_set_errno (error, n < 0 ? errno : EIO, "cannot read decoded data back");
-          return FALSE;
-        }
-      p += n;
-      len -= (gsize) n;
-      off += (guint64) n;
-    }
-  return TRUE;
+  if (tpd_pread_all (sink->fd, buf, len, off))
+    return TRUE;
+  tpd_error_set_errno (error, errno, "cannot read decoded data back");
+  return FALSE;
 }
 
 gboolean

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "crypto/secret.h"
 
 #define SMALL (64 * 1024)
@@ -179,47 +180,19 @@ tpd_scratch_size (const TpdScratch *scratch)
 static gboolean
 write_at (int fd, const void *data, gsize len, guint64 off, GError **error)
 {
-  const guint8 *at = data;
-
-  while (len > 0)
-    {
-      gssize n = pwrite (fd, at, len, (off_t) off);
-
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n <= 0)
-        {
-          tpd_error_set_errno (error, n < 0 ? errno : EIO, "cannot write what is unpacked to a temporary file");
-          return FALSE;
-        }
-      at += n;
-      off += (guint64) n;
-      len -= (gsize) n;
-    }
-  return TRUE;
+  if (tpd_pwrite_all (fd, data, len, off))
+    return TRUE;
+  tpd_error_set_errno (error, errno, "cannot write what is unpacked to a temporary file");
+  return FALSE;
 }
 
 static gboolean
 read_at (int fd, void *buf, gsize len, guint64 off, GError **error)
 {
-  guint8 *at = buf;
-
-  while (len > 0)
-    {
-      gssize n = pread (fd, at, len, (off_t) off);
-
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n <= 0)
-        {
-          tpd_error_set_errno (error, n < 0 ? errno : EIO, "cannot read what was unpacked to a temporary file");
-          return FALSE;
-        }
-      at += n;
-      off += (guint64) n;
-      len -= (gsize) n;
-    }
-  return TRUE;
+  if (tpd_pread_all (fd, buf, len, off))
+    return TRUE;
+  tpd_error_set_errno (error, errno, "cannot read what was unpacked to a temporary file");
+  return FALSE;
 }
 
 static gboolean

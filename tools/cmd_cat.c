@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "crypto/secret.h"
 #include "tools/common.h"
@@ -22,20 +23,10 @@ static const TpdCommandHelp help = {
 static gboolean
 write_all (const guint8 *data, gsize len, GError **error)
 {
-  while (len > 0)
-    {
-      gssize n = write (STDOUT_FILENO, data, len);
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n < 0)
-        {
-          tpd_error_set_errno (error, errno, "cannot write standard output");
-          return FALSE;
-        }
-      data += n;
-      len -= (gsize) n;
-    }
-  return TRUE;
+  if (tpd_write_all (STDOUT_FILENO, data, len))
+    return TRUE;
+  tpd_error_set_errno (error, errno, "cannot write standard output");
+  return FALSE;
 }
 
 /* `stamp` NULL: a plain file, which may grow while it is read, as with cat(1). */

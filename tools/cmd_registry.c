@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "tools/common.h"
 #include "tools/late_file.h"
@@ -72,22 +73,8 @@ static gboolean
 write_file (TpdLateFile *file, const TpdRegistry *registry, GError **error)
 {
   g_autoptr (GByteArray) bytes = tpd_registry_reg (registry);
-  gsize done = 0;
 
-  while (done < bytes->len)
-    {
-      ssize_t n = write (tpd_late_file_fd (file), bytes->data + done, bytes->len - done);
-
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n < 0)
-        {
-          tpd_error_set_errno (error, errno, "cannot write the registry file");
-          return FALSE;
-        }
-      done += (gsize) n;
-    }
-  if (fsync (tpd_late_file_fd (file)) != 0)
+  if (!tpd_write_all (tpd_late_file_fd (file), bytes->data, bytes->len) || fsync (tpd_late_file_fd (file)) != 0)
     {
       tpd_error_set_errno (error, errno, "cannot write the registry file");
       return FALSE;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 
 /* From this size room is asked for at once: a full disk shows early, and the
  * file lies together. */
@@ -23,22 +24,10 @@
 static gboolean
 write_all (int fd, const guint8 *data, gsize len, guint64 off, GError **error)
 {
-  while (len > 0)
-    {
-      gssize n = pwrite (fd, data, len, (off_t) off);
-
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n <= 0)
-        {
-          tpd_error_set_errno (error, n < 0 ? errno : EIO, "cannot write the copy");
-          return FALSE;
-        }
-      data += n;
-      off += (guint64) n;
-      len -= (gsize) n;
-    }
-  return TRUE;
+  if (tpd_pwrite_all (fd, data, len, off))
+    return TRUE;
+  tpd_error_set_errno (error, errno, "cannot write the copy");
+  return FALSE;
 }
 
 static void

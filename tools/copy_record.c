@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "tools/copy_private.h"
 #include "tools/report.h"
 
@@ -143,27 +144,13 @@ static void
 write_missing (TpdCopy *copy, const char *record)
 {
   g_autofree char *line = g_strconcat (record, "\n", NULL);
-  gsize len = strlen (line);
+  GError *error = NULL;
 
   copy->n_missing++;
-  if (copy->missing_fd < 0)
+  if (copy->missing_fd < 0 || tpd_write_all (copy->missing_fd, line, strlen (line)))
     return;
-  for (gsize done = 0; done < len;)
-    {
-      gssize n = write (copy->missing_fd, line + done, len - done);
-
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n < 0)
-        {
-          GError *error = NULL;
-
-          tpd_error_set_errno (&error, errno, "cannot write the list of what is missing");
-          tpd_copy_stop (copy, error);
-          return;
-        }
-      done += (gsize) n;
-    }
+  tpd_error_set_errno (&error, errno, "cannot write the list of what is missing");
+  tpd_copy_stop (copy, error);
 }
 
 void

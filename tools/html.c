@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/text.h"
 
 #define FLUSH_BYTES (64 * 1024)
@@ -13,23 +14,12 @@
 void
 tpd_html_flush (TpdHtml *html, gsize keep)
 {
-  gsize done = 0;
-
   if (html->out->len <= keep)
     return;
-  while (!html->failed && done < html->out->len)
+  if (!html->failed && !tpd_write_all (html->fd, html->out->str, html->out->len))
     {
-      gssize n = write (html->fd, html->out->str + done, html->out->len - done);
-
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n <= 0)
-        {
-          html->failed = TRUE;
-          html->errnum = n < 0 ? errno : ENOSPC;
-          break;
-        }
-      done += (gsize) n;
+      html->failed = TRUE;
+      html->errnum = errno;
     }
   g_string_truncate (html->out, 0);
 }

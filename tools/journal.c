@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "tools/manifest_private.h"
 #include "tools/target.h"
 
@@ -200,24 +201,14 @@ load_line (gpointer data, const char *line, gsize len, guint64 offset, GError **
 static gboolean
 append (TpdJournal *journal, const char *data, gsize len, GError **error)
 {
-  gsize done = 0;
-
-  while (done < len)
+  if (!tpd_pwrite_all (journal->fd, data, len, journal->end))
     {
-      gssize n = pwrite (journal->fd, data + done, len - done, (off_t) (journal->end + done));
-
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n <= 0)
-        {
-          tpd_error_set_errno (error, n < 0 ? errno : EIO, "cannot write the journal");
-          /* Whole lines of it, should they stay, tell of files that will not
-           * be there. */
-          if (ftruncate (journal->fd, (off_t) journal->end) != 0)
-            g_prefix_error (error, "(and cannot shorten it) ");
-          return FALSE;
-        }
-      done += (gsize) n;
+      tpd_error_set_errno (error, errno, "cannot write the journal");
+      /* Whole lines of it, should they stay, tell of files that will not be
+       * there. */
+      if (ftruncate (journal->fd, (off_t) journal->end) != 0)
+        g_prefix_error (error, "(and cannot shorten it) ");
+      return FALSE;
     }
   journal->end += len;
   return TRUE;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "tools/manifest_private.h"
 #include "tools/target.h"
 
@@ -235,19 +236,10 @@ writer_flush (Writer *writer, GError **error)
   gsize len = writer->buffer->len;
 
   tpd_digest_update (writer->sum, data != NULL ? (const void *) data : "", len);
-  while (len > 0)
+  if (!tpd_write_all (writer->fd, data, len))
     {
-      gssize n = write (writer->fd, data, len);
-
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n <= 0)
-        {
-          tpd_error_set_errno (error, n < 0 ? errno : EIO, "cannot write %s", writer->temp);
-          return FALSE;
-        }
-      data += n;
-      len -= (gsize) n;
+      tpd_error_set_errno (error, errno, "cannot write %s", writer->temp);
+      return FALSE;
     }
   g_byte_array_set_size (writer->buffer, 0);
   return TRUE;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 
 /* As many as a process has spills at a time that grow. */
 #define N_PREPARED 4
@@ -87,19 +88,9 @@ write_piece (TpdSpill *spill, const guint8 *data, gsize len)
     spill->fd = open_file ();
   if (spill->fd < 0)
     return FALSE;
-  while (len > 0)
-    {
-      gssize n = pwrite (spill->fd, data, len, (off_t) off);
-
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n <= 0)
-        return FALSE;
-      data += n;
-      off += (guint64) n;
-      len -= (gsize) n;
-    }
-  spill->file_size = off;
+  if (!tpd_pwrite_all (spill->fd, data, len, off))
+    return FALSE;
+  spill->file_size = off + len;
   return TRUE;
 }
 
@@ -135,23 +126,15 @@ tpd_spill_push (TpdSpill *spill, const char *text)
 static gboolean
 read_piece (TpdSpill *spill, GError **error)
 {
-  gsize piece = g_array_index (spill->pieces, gsize, spill->pieces->len - 1), done = 0;
+  gsize piece = g_array_index (spill->pieces, gsize, spill->pieces->len - 1);
   guint64 off = spill->file_size - piece;
 
   g_byte_array_set_size (spill->memory, (guint) piece);
-  while (done < piece)
+  if (!tpd_pread_all (spill->fd, spill->memory->data, piece, off))
     {
-      gssize n = pread (spill->fd, spill->memory->data + done, piece - done, (off_t) (off + done));
-
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n <= 0)
-        {
-          tpd_error_set_errno (error, n < 0 ? errno : EIO, "cannot read a temporary file in %s", g_get_tmp_dir ());
-          g_byte_array_set_size (spill->memory, 0);
-          return FALSE;
-        }
-      done += (gsize) n;
+      tpd_error_set_errno (error, errno, "cannot read a temporary file in %s", g_get_tmp_dir ());
+      g_byte_array_set_size (spill->memory, 0);
+      return FALSE;
     }
   spill->file_size = off;
   g_array_set_size (spill->pieces, spill->pieces->len - 1);

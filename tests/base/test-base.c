@@ -2,10 +2,16 @@
 /* Promises of base/: bounded reads, strict base64, GUIDs, display text,
  * verdict words and errnos. */
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/io.h"
 #include "base/text.h"
 #include "base/verdict.h"
 
@@ -144,11 +150,94 @@ test_verdicts_are_the_published_words (void)
   g_assert_true (g_str_has_prefix (error->message, "cannot read 'x': "));
 }
 
+/* --- Whole reads and writes -------------------------------------------- */
+
+static void
+on_alarm (int signum)
+{
+}
+
+#define MUCH (4 * 1024 * 1024)
+
+/* Reads in small bites, now and then late. */
+static gpointer
+read_slowly (gpointer data)
+{
+  int fd = GPOINTER_TO_INT (data);
+  GByteArray *got = g_byte_array_new ();
+  guint8 bite[4099];
+  gssize n;
+  sigset_t alarm;
+
+  sigemptyset (&alarm);
+  sigaddset (&alarm, SIGALRM);
+  pthread_sigmask (SIG_BLOCK, &alarm, NULL);
+  while ((n = read (fd, bite, sizeof bite)) > 0)
+    {
+      g_byte_array_append (got, bite, (guint) n);
+      if (got->len % 64 == 0)
+        g_usleep (100);
+    }
+  return got;
+}
+
+static void
+test_write_goes_on_after_signals (void)
+{
+  struct sigaction action = { .sa_handler = on_alarm }, old;
+  const struct itimerval often = { { 0, 200 }, { 0, 200 } }, never = { { 0, 0 }, { 0, 0 } };
+  g_autofree guint8 *data = g_malloc (MUCH);
+  GByteArray *got;
+  GThread *reader;
+  int ends[2];
+
+  for (gsize i = 0; i < MUCH; i++)
+    data[i] = (guint8) (i * 7 + i / 251);
+  g_assert_cmpint (pipe (ends), ==, 0);
+  reader = g_thread_new ("reader", read_slowly, GINT_TO_POINTER (ends[0]));
+  sigaction (SIGALRM, &action, &old);
+  setitimer (ITIMER_REAL, &often, NULL);
+  g_assert_true (tpd_write_all (ends[1], data, MUCH));
+  setitimer (ITIMER_REAL, &never, NULL);
+  sigaction (SIGALRM, &old, NULL);
+  close (ends[1]);
+  got = g_thread_join (reader);
+  close (ends[0]);
+  g_assert_cmpmem (got->data, got->len, data, MUCH);
+  g_byte_array_unref (got);
+}
+
+static void
+test_io_tells_why_it_ended (void)
+{
+  static const char text[] = "0123456789";
+  char back[16];
+  int full = open ("/dev/full", O_WRONLY), fd = memfd_create ("io", MFD_CLOEXEC);
+
+  g_assert_cmpint (full, >=, 0);
+  g_assert_false (tpd_write_all (full, text, 10));
+  g_assert_cmpint (errno, ==, ENOSPC);
+  close (full);
+  g_assert_true (tpd_pwrite_all (fd, text, 10, 5));
+  g_assert_true (tpd_pread_all (fd, back, 10, 5));
+  g_assert_cmpmem (back, 10, text, 10);
+  g_assert_true (tpd_pread_all (fd, back, 0, 100));
+  /* Its end comes first. */
+  g_assert_false (tpd_pread_all (fd, back, 11, 5));
+  g_assert_cmpint (errno, ==, EIO);
+  close (fd);
+  g_assert_false (tpd_pwrite_all (-1, text, 10, 0));
+  g_assert_cmpint (errno, ==, EBADF);
+  g_assert_true (tpd_write_all (-1, NULL, 0));
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/base/bytes/never-leave-the-view", test_bytes_never_leave_the_view);
+  g_test_add_func ("/base/io/writing-goes-on-after-signals", test_write_goes_on_after_signals);
+  g_test_add_func ("/base/io/tells-why-it-ended", test_io_tells_why_it_ended);
   g_test_add_func ("/base/base64/is-strict", test_base64_is_strict);
   g_test_add_func ("/base/guid/forms", test_guid_forms);
   g_test_add_func ("/base/display/cannot-forge-a-line", test_display_cannot_forge_a_line);
