@@ -629,27 +629,5 @@ class Concurrent(Indexed):
             self.assertEqual(walk(m("b")), {b"1.txt": (2, {})})
 
 
-class Default(Indexed):
-    def setUp(self):
-        super().setUp()
-        os.mkdir(self.source)
-        self.write("source/a/1.txt", b"1")
-        self.cache = os.path.join(self.dir, "cache")
-        os.mkdir(self.cache, 0o700)
-
-    @unittest.skipIf(os.getuid() == 0, "root's default is the system's")
-    def test_it_is_found_where_a_scan_leaves_it(self):
-        os.environ["XDG_CACHE_HOME"] = self.cache
-        self.addCleanup(os.environ.pop, "XDG_CACHE_HOME")
-        with harness.Mount(self.source) as m:
-            self.assertEqual(self.status(m)["index"]["state"], "none")
-        self.assertEqual(os.listdir(self.cache), [])
-        subprocess.run([harness.TPD, "scan", "--summary", "--quiet", self.source], stdout=subprocess.DEVNULL, check=True)
-        with harness.Mount(self.source) as m:
-            self.assertEqual(self.status(m)["index"]["state"], "on")
-            walk(m.path, attributes=False)
-            self.assertEqual(self.counters(m)["probes"], 0)
-
-
 if __name__ == "__main__":
     harness.main()

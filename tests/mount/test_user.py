@@ -99,6 +99,40 @@ class User(unittest.TestCase):
             done = self.run_as_user("fusermount3", "-u", self.point)
         self.assertEqual(done.returncode, 0, done.stderr)
 
+    def test_the_index_of_a_scan_is_found(self):
+        """Where it lies by default for who is not root."""
+        source, cache = os.path.join(self.dir, "source"), os.path.join(self.dir, "cache")
+        os.makedirs(os.path.join(source, "a"))
+        os.mkdir(cache, 0o700)
+        for name, data in (("a/1.txt", b"1"), ("2.txt", b"22")):
+            with open(os.path.join(source, name), "wb") as file:
+                file.write(data)
+        if os.getuid() == 0:
+            shutil.chown(cache, USER, "nogroup")
+        environment = os.environ | {"XDG_CACHE_HOME": cache, "XDG_CONFIG_HOME": os.path.join(self.dir, "no-config")}
+
+        def walked():
+            """What status.json says when all has been looked at."""
+            done = self.run_as_user(harness.TPDFS, source, self.point, env=environment)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            try:
+                done = self.run_as_user("find", self.point, "-type", "f", "-printf", "%s %P\\n")
+                self.assertEqual(sorted(done.stdout.split(b"\n")), [b"", b"1 a/1.txt", b"2 2.txt"], done.stderr)
+                return json.loads(self.run_as_user("cat", os.path.join(self.point, ".tpdfs", "status.json")).stdout)
+            finally:
+                self.assertEqual(self.run_as_user("fusermount3", "-u", self.point).returncode, 0)
+
+        state = walked()
+        self.assertEqual(state["index"]["state"], "none")
+        self.assertEqual(state["counters"]["probes"], 2)
+        self.assertEqual(os.listdir(cache), [])
+        done = self.run_as_user(harness.TPD, "scan", "--summary", "--quiet", source, env=environment)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(os.listdir(cache), ["tpdfs"])
+        state = walked()
+        self.assertEqual(state["index"]["state"], "on")
+        self.assertEqual((state["counters"]["probes"], state["counters"]["index_hits"]), (0, 2))
+
     def test_a_key_of_somebody_else_is_refused(self):
         if os.getuid() != 0:
             self.skipTest("needs root to make a file of another user")
