@@ -530,8 +530,9 @@ read_plain (int fd, char *buf, gsize len, guint64 off)
 
       if (n < 0 && errno == EINTR)
         continue;
+      /* Never less than was asked for: the kernel would take it for the end. */
       if (n < 0)
-        return done > 0 ? (gssize) done : -errno;
+        return -errno;
       if (n == 0)
         break;
       done += (gsize) n;

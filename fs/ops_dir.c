@@ -84,6 +84,7 @@ struct _Batch {
   gsize size;         /* of the reply */
   gboolean all;       /* attributes of all entries are wanted */
   gboolean indexed;   /* the index may know what is in a file */
+  gboolean early;     /* begun before it was asked for */
   gint64 begun;
   TpdListersJob *job;
 };
@@ -351,6 +352,7 @@ look_ahead (Batch *batch, const Reply *reply)
     return;
   g_atomic_int_inc (&batch->contents->ref_count);
   ahead = batch_begin (batch->fs, dir, batch->contents, reply, TRUE, batch->end);
+  ahead->early = TRUE;
   g_mutex_lock (&dir->lock);
   old = dir->ahead;
   dir->ahead = ahead;
@@ -359,11 +361,51 @@ look_ahead (Batch *batch, const Reply *reply)
     batch_drop (old);
 }
 
+/* Whether the kernel may have been told of another version since. */
+static gboolean
+is_outdated (TpdFs *fs, const struct fuse_entry_param *param)
+{
+  TpdNode *node = tpd_inodes_get (fs->inodes, param->ino);
+  TpdStamp sent, published;
+  TpdFacts facts;
+
+  if (node == NULL)
+    return TRUE;
+  tpd_node_get_published (node, &published, &facts);
+  tpd_node_unref (fs->inodes, node);
+  tpd_stamp_from_stat (&sent, &param->attr);
+  return sent.mtime_ns != published.mtime_ns || sent.ctime_ns != published.ctime_ns
+         || (S_ISREG (param->attr.st_mode) && sent.size != facts.size);
+}
+
+/* Adds what there still is. */
+static void
+add_items (Batch *batch, Reply *reply)
+{
+  double age = (double) (g_get_monotonic_time () - batch->begun) / G_USEC_PER_SEC;
+
+  for (guint i = 0; i < batch->items->len; i++)
+    {
+      Item *item = &g_array_index (batch->items, Item, i);
+      struct fuse_entry_param *param = &item->param;
+
+      if (item->gone)
+        continue;
+      if (batch->early && param->ino != 0 && is_outdated (batch->fs, param))
+        {
+          tpd_inodes_forget (batch->fs->inodes, param->ino, 1);
+          param->ino = 0;
+        }
+      param->attr_timeout = MAX (param->attr_timeout - age, 0);
+      add (reply, item->name, param, item->next);
+    }
+}
+
+/* The entries from `off` on, as far as they fit. */
 static int
-fill_reply (TpdFs *fs, OpenDir *dir, Reply *reply, off_t off, Batch **out)
+get_batch (TpdFs *fs, OpenDir *dir, const Reply *reply, off_t off, Batch **out)
 {
   Batch *batch = take_ahead (dir, reply, off);
-  double age;
 
   if (batch == NULL)
     {
@@ -379,18 +421,30 @@ fill_reply (TpdFs *fs, OpenDir *dir, Reply *reply, off_t off, Batch **out)
   if (batch->job != NULL)
     tpd_listers_finish (g_steal_pointer (&batch->job));
   look_ahead (batch, reply);
-  age = (double) (g_get_monotonic_time () - batch->begun) / G_USEC_PER_SEC;
-  for (guint i = 0; i < batch->items->len; i++)
-    {
-      Item *item = &g_array_index (batch->items, Item, i);
-
-      if (item->gone)
-        continue;
-      item->param.attr_timeout = MAX (item->param.attr_timeout - age, 0);
-      add (reply, item->name, &item->param, item->next);
-    }
   *out = batch;
   return 0;
+}
+
+static int
+fill_reply (TpdFs *fs, OpenDir *dir, Reply *reply, off_t off, Batch **out)
+{
+  for (;;)
+    {
+      Batch *batch;
+      int errnum = get_batch (fs, dir, reply, off, &batch);
+
+      if (errnum != 0)
+        return errnum;
+      add_items (batch, reply);
+      /* An empty reply is the end: where all have gone, others may follow. */
+      if (reply->used > 0 || batch->end == batch->start)
+        {
+          *out = batch;
+          return 0;
+        }
+      off = batch->end;
+      batch_drop (batch);
+    }
 }
 
 void

@@ -19,6 +19,7 @@
 #include "crypto/secret.h"
 #include "fs/call.h"
 #include "fs/open_file.h"
+#include "fs/pipe.h"
 #include "fs/readahead.h"
 #include "fs/status.h"
 
@@ -146,29 +147,35 @@ read_status (fuse_req_t req, GBytes *opened, size_t size, off_t off)
     fuse_reply_buf (req, data + off, MIN (size, len - (gsize) off));
 }
 
-/* A file that has grown since it was opened is read as it is, and counted
- * exactly, by copying. */
+/* A file that has grown since it was opened is read as it is, by copying. */
 static gboolean
 can_splice (const TpdFs *fs, const TpdOpenFile *file, size_t size, off_t off)
 {
-  guint64 known = (tpd_open_file_size (file) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  guint64 known = tpd_open_file_size (file);
 
-  return fs->splices && size >= MIN_SPLICE && tpd_open_file_fd (file) >= 0 && (guint64) off < known
-         && size <= known - (guint64) off;
+  return fs->splices && tpd_open_file_fd (file) >= 0 && (guint64) off < known
+         && MIN (size, known - (guint64) off) >= MIN_SPLICE;
 }
 
-static void
+/* FALSE: it has to be copied. */
+static gboolean
 reply_by_pipe (fuse_req_t req, const TpdOpenFile *file, size_t size, off_t off)
 {
-  struct fuse_bufvec answer = FUSE_BUFVEC_INIT (size);
+  struct fuse_bufvec answer = FUSE_BUFVEC_INIT (0);
   TpdFs *fs = tpd_fs_of (req);
+  gsize n;
 
-  answer.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK | FUSE_BUF_FD_RETRY;
-  answer.buf[0].fd = tpd_open_file_fd (file);
-  answer.buf[0].pos = off;
+  if (!tpd_pipe_fill (tpd_open_file_fd (file), (guint64) off, size, &answer.buf[0].fd, &n))
+    return FALSE;
+  answer.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_RETRY;
+  answer.buf[0].size = n;
   tpd_fs_count (fs, TPD_COUNT_READS, 1);
-  tpd_fs_count (fs, TPD_COUNT_BYTES_PLAIN, MIN (size, tpd_open_file_size (file) - (guint64) off));
+  tpd_fs_count (fs, TPD_COUNT_BYTES_PLAIN, n);
   fuse_reply_data (req, &answer, 0);
+  /* Nothing of this may get into another answer. */
+  if (n > 0 && answer.idx < answer.count)
+    tpd_pipe_drop ();
+  return TRUE;
 }
 
 void
@@ -185,11 +192,8 @@ tpd_op_read (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
       return;
     }
   size = MIN (size, MAX_READ);
-  if (can_splice (fs, file_of (fi), size, off))
-    {
-      reply_by_pipe (req, file_of (fi), size, off);
-      return;
-    }
+  if (can_splice (fs, file_of (fi), size, off) && reply_by_pipe (req, file_of (fi), size, off))
+    return;
   buffer = get_buffer (size);
   if (buffer == NULL)
     {

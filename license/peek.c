@@ -241,7 +241,11 @@ find_document (Walk *walk)
   skip_space (walk);
   if (tpd_scan_at (walk->text, walk->len, walk->at, "<?xml "))
     {
-      if (!tpd_scan_find (walk->text, walk->len, &walk->at, "?>"))
+      gsize start = walk->at + 1;
+
+      /* One that does not end before the document hides the document. */
+      if (!tpd_scan_find (walk->text, walk->len, &walk->at, "?>")
+          || memchr (walk->text + start, '<', walk->at - start) != NULL)
         return FALSE;
       walk->at += 2;
       skip_space (walk);

@@ -165,6 +165,25 @@ class Mounted(faults.Faulty):
             self.assertIn("a.txt", names)
             self.assertEqual(self.read(os.path.join(shown.path, "a.txt")), (self.expected / "a.txt").read_bytes())
 
+    def test_no_end_where_reading_fails(self):
+        """A piece that cannot be read is told, in whatever manner it is asked for."""
+        for cache in ("auto", "never"):
+            for size in (1 << 20, 100000, 4096, 3 << 20):
+                options = [*harness.key_arguments(), "-o", f"passthrough=off,cache={cache}"]
+                with self.subTest(cache=cache, size=size), harness.Mount(str(self.src), options) as shown:
+                    self.addCleanup(self.fail_with)
+                    self.fail_with("read /large EIO from=1500000")
+                    path = os.path.join(shown.path, "large")
+                    got = b""
+                    with open(path, "rb", buffering=0) as file, self.assertRaises(OSError) as caught:
+                        while piece := file.read(size):
+                            got += piece
+                    self.assertEqual(caught.exception.errno, errno.EIO)
+                    self.assertEqual(sha256(got), sha256(faults.LARGE[:len(got)]))
+                    self.assertEqual(os.path.getsize(path), len(faults.LARGE))
+                    self.fail_with()
+                    self.assertEqual(sha256(self.read(path)), sha256(faults.LARGE))
+
 
 if __name__ == "__main__":
     faults.main()

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -66,6 +67,52 @@ class Walks(unittest.TestCase):
         # The first directory shows the habit; the second costs no LOOKUP a file.
         self.assertLess(seen["lookups"], FILES + 100)
         self.assertEqual(seen["probes"], 2 * FILES)
+
+    def listed(self, folder, at_first):
+        """What a listing of `folder` has, where `at_first` is done once it has begun."""
+        with os.scandir(folder) as entries:
+            names = [next(entries).name]
+            at_first()
+            names += [entry.name for entry in entries]
+        return names
+
+    def test_what_goes_during_a_listing_hides_no_others(self):
+        self.fill("a", 3000)
+        for option in ("auto", "never"):
+            with harness.Mount(self.source, ["-o", f"cache={option}"]) as mount:
+                folder = os.path.join(mount.path, "a")
+                names = os.listdir(folder)
+                os.lstat(os.path.join(folder, names[0]))
+                gone = names[500:2500]  # whole replies
+                found = self.listed(folder, lambda: [os.unlink(os.path.join(self.source, "a", name)) for name in gone])
+            self.assertEqual(set(names) - set(found) - set(gone), set())
+            self.assertEqual(len(found), len(set(found)))
+            for name in gone:
+                with open(os.path.join(self.source, "a", name), "wb") as file:
+                    file.write(b"x")
+
+    def test_sizes_do_not_go_back(self):
+        """What is looked at ahead is not sent over what somebody has seen since."""
+        self.fill("a")
+        with harness.Mount(self.source) as mount:
+            folder = os.path.join(mount.path, "a")
+            names = os.listdir(folder)
+            os.lstat(os.path.join(folder, names[0]))
+            seen = {}
+            with os.scandir(folder) as entries:
+                for i, entry in enumerate(entries):
+                    if entry.name in seen:
+                        self.assertEqual(os.lstat(os.path.join(folder, entry.name)).st_size, seen[entry.name], entry.name)
+                    if i % 20 != 0:
+                        continue
+                    time.sleep(0.003)  # looking ahead is done
+                    for later in names[i + 20:i + 40]:
+                        with open(os.path.join(self.source, "a", later), "ab") as file:
+                            file.write(b"more")
+                        fd = os.open(os.path.join(folder, later), os.O_RDONLY)  # which asks for its size
+                        seen[later] = os.fstat(fd).st_size
+                        os.close(fd)
+                        self.assertEqual(seen[later], os.stat(os.path.join(self.source, "a", later)).st_size)
 
     def test_names_alone_are_not_looked_into(self):
         self.fill("a")
