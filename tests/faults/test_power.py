@@ -17,7 +17,7 @@ import tool
 from test_materialize import lines, materialize, sha256, tree
 from test_target import contents
 
-SNAPSHOTS = int(os.environ.get("TPD_POWER_SNAPSHOTS", "12"))
+SNAPSHOTS = int(os.environ.get("TPD_POWER_SNAPSHOTS", "6"))
 SIZE = 48 << 20
 
 

@@ -12,7 +12,7 @@ import faults
 import tool
 from test_materialize import STATE, lines, materialize, sha256, tree
 
-ROUNDS = int(os.environ.get("TPD_FAULT_ROUNDS", "25"))
+ROUNDS = int(os.environ.get("TPD_FAULT_ROUNDS", "8"))
 TEMP = "*/.tpdfs-tmp-*"
 # What may go wrong beneath the directory that is written to.
 WRONG = [f"{operation} {glob} {word}"

@@ -394,7 +394,7 @@ class Decoded(harness.Scratch):
 
     def test_a_reader_that_is_killed_goes_at_once(self):
         self.slow_folder(1)
-        with SlowMount(self.dir, ["--threads=2"], 1500) as mount:
+        with SlowMount(self.dir, ["--threads=2"], 700) as mount:
             reader = subprocess.Popen(["cat", mount("slow0.msg")], stdout=subprocess.DEVNULL)
             time.sleep(0.3)
             self.assertIsNone(reader.poll())

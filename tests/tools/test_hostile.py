@@ -14,7 +14,7 @@ import unittest
 import tool
 from test_materialize import STATE, Case, lines, materialize, sha256, tree
 
-ROUNDS = int(os.environ.get("TPD_HOSTILE_ROUNDS", "30"))
+ROUNDS = int(os.environ.get("TPD_HOSTILE_ROUNDS", "12"))
 
 
 class Hostile(Case):

@@ -17,7 +17,7 @@ import unittest
 import tool
 
 STATE = ".tpdfs-manifest"
-KILL_SECONDS = float(os.environ.get("TPD_KILL_SECONDS", "6"))
+KILL_SECONDS = float(os.environ.get("TPD_KILL_SECONDS", "3"))
 
 
 def sha256(data):
