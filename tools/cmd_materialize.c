@@ -29,7 +29,7 @@ static void
 arguments_clear (Arguments *arguments)
 {
   g_clear_pointer (&arguments->opened, tpd_copy_free);
-  tpd_filter_clear (&arguments->copy.filter);
+  tpd_filter_clear (&arguments->copy.tree.filter);
   g_clear_pointer (&arguments->copy.hold, g_hash_table_unref);
   g_clear_pointer (&arguments->copy.names.words, g_strfreev);
   g_free (arguments->originals);
@@ -236,12 +236,7 @@ tpd_cmd_materialize (int argc, char **argv)
     { "check", 0, 0, G_OPTION_ARG_NONE, &copy->check, "Read every copy again before it gets its name", NULL },
     { "dry-run", 'n', 0, G_OPTION_ARG_NONE, &copy->dry_run, "Only tell what would be done", NULL },
     { "shard", 0, 0, G_OPTION_ARG_STRING, &arguments.shard, "Do the I-th of N parts", "I/N" },
-    { "include", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &copy->filter.include, "Only files that match this glob", "GLOB" },
-    { "exclude", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &copy->filter.exclude,
-      "No files and directories that match this glob", "GLOB" },
-    { "one-file-system", 'x', 0, G_OPTION_ARG_NONE, &copy->one_file_system, "Stay on the file system of SRC", NULL },
-    { "snapshots", 0, 0, G_OPTION_ARG_NONE, &copy->snapshots, "Also enter .snapshot, ~snapshot and .zfs", NULL },
-    { "recall", 0, 0, G_OPTION_ARG_NONE, &copy->recall, "Also read files whose content is offline", NULL },
+    TPD_TREE_ENTRIES (copy->tree, "SRC"),
     { "pext", 0, 0, G_OPTION_ARG_STRING, &arguments.pext, "More protected extensions: dwg for .pdwg, or *", "LIST" },
     { "jobs", 'j', 0, G_OPTION_ARG_INT, &arguments.jobs, "Work on N files at a time", "N" },
     { NULL },

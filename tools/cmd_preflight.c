@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "tools/common.h"
 #include "tools/preflight.h"
+#include "tools/scan_command.h"
 
 static const TpdCommandHelp help = {
   "DIR",
@@ -14,13 +15,11 @@ static const TpdCommandHelp help = {
 };
 
 typedef struct {
-  TpdScanOptions scan;
-  char *index, *accept_file, *aip_file;
+  TpdScanCommand scan;
+  char *accept_file, *aip_file;
   char **own, **foreign;
-  gboolean csv;
 
-  /* Opened before the process is confined. */
-  TpdIndex *opened;
+  /* Read before the process is confined. */
   TpdAccept *accept;
   GPtrArray *listed;
 } Arguments;
@@ -28,12 +27,9 @@ typedef struct {
 static void
 arguments_clear (Arguments *arguments)
 {
-  tpd_filter_clear (&arguments->scan.filter);
-  g_clear_pointer (&arguments->opened, tpd_index_free);
-  g_clear_pointer (&arguments->scan.scratch, tpd_scratch_pool_free);
+  tpd_scan_command_clear (&arguments->scan);
   tpd_accept_free (arguments->accept);
   g_clear_pointer (&arguments->listed, g_ptr_array_unref);
-  g_free (arguments->index);
   g_free (arguments->accept_file);
   g_free (arguments->aip_file);
   g_strfreev (arguments->own);
@@ -43,28 +39,13 @@ arguments_clear (Arguments *arguments)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Arguments, arguments_clear)
 
 static gboolean
-check (Arguments *arguments, const TpdCommon *common, GError **error)
-{
-  if (common->json && arguments->csv)
-    {
-      g_set_error (error, TPD_ERROR, TPD_ERROR_USAGE, "--json and --csv exclude each other");
-      return FALSE;
-    }
-  arguments->scan.root = common->files[0];
-  arguments->scan.index_path = arguments->index;
-  arguments->scan.jobs = common->jobs;
-  arguments->scan.check = arguments->scan.deep;
-  return TRUE;
-}
-
-static gboolean
 open_files (TpdConfinement *reach, gpointer data, GError **error)
 {
   Arguments *arguments = data;
 
   if (arguments->accept_file != NULL)
     {
-      arguments->accept = tpd_accept_read (arguments->accept_file, arguments->scan.root, error);
+      arguments->accept = tpd_accept_read (arguments->accept_file, arguments->scan.options.root, error);
       if (arguments->accept == NULL)
         return FALSE;
     }
@@ -74,28 +55,27 @@ open_files (TpdConfinement *reach, gpointer data, GError **error)
       if (arguments->listed == NULL)
         return FALSE;
     }
-  if (!arguments->scan.no_containers)
-    arguments->scan.scratch = tpd_scratch_pool_new (2 * arguments->scan.jobs);
-  arguments->opened = tpd_index_open (arguments->index, arguments->scan.root, error);
-  return arguments->opened != NULL && tpd_index_reach (arguments->opened, reach, error);
+  return tpd_scan_command_open (&arguments->scan, reach, error);
 }
 
 static TpdExit
 report (const Arguments *arguments, const TpdCommon *common, const TpdSession *session, const TpdScan *scan)
 {
-  const TpdScanReport scan_report = { &arguments->scan, scan, session->keyring };
+  const TpdScanReport scan_report = { &arguments->scan.options, scan, session->keyring };
   g_auto (TpdPreflight) preflight = {
     .report = &scan_report,
     .listed = arguments->listed,
     .accept = arguments->accept,
     .own = arguments->own,
     .foreign = arguments->foreign,
-    .deep = arguments->scan.deep,
+    .deep = arguments->scan.options.deep,
   };
-  TpdPreflightEach each = common->json ? tpd_preflight_print_json : arguments->csv ? tpd_preflight_print_csv : NULL;
+  TpdPreflightEach each = common->json          ? tpd_preflight_print_json
+                          : arguments->scan.csv ? tpd_preflight_print_csv
+                                                : NULL;
   g_autoptr (GError) error = NULL;
 
-  if (arguments->csv)
+  if (arguments->scan.csv)
     tpd_preflight_print_csv_head ();
   if (!tpd_preflight_judge (&preflight, each, &preflight, &error))
     {
@@ -104,33 +84,9 @@ report (const Arguments *arguments, const TpdCommon *common, const TpdSession *s
     }
   if (common->json)
     tpd_preflight_print_summary (&preflight);
-  else if (!arguments->csv && !common->quiet)
+  else if (!arguments->scan.csv && !common->quiet)
     tpd_preflight_print_text (&preflight);
   return tpd_output_finish (preflight.go ? TPD_EXIT_OK : TPD_EXIT_FAILED);
-}
-
-static TpdExit
-preflight (const Arguments *arguments, const TpdCommon *common, const TpdSession *session)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (TpdScan) scan = NULL;
-  TpdProgress progress;
-
-  tpd_progress_init (&progress, "preflight", common->quiet);
-  tpd_interrupt_defer ();
-  scan = tpd_scan_run (&arguments->scan, session, &progress, &error);
-  tpd_progress_clear (&progress);
-  if (scan == NULL)
-    {
-      tpd_error ("%s", error->message);
-      return g_error_matches (error, TPD_ERROR, TPD_ERROR_USAGE) ? TPD_EXIT_USAGE : TPD_EXIT_FAILED;
-    }
-  if (scan->interrupted)
-    {
-      tpd_info ("interrupted; what was found is in the index, and the same command goes on from there");
-      return TPD_EXIT_INTERRUPTED;
-    }
-  return report (arguments, common, session, scan);
 }
 
 TpdExit
@@ -139,10 +95,11 @@ tpd_cmd_preflight (int argc, char **argv)
   g_auto (TpdCommon) common = { 0 };
   g_auto (TpdSession) session = { 0 };
   g_auto (Arguments) arguments = { 0 };
+  g_autoptr (TpdScan) scan = NULL;
   g_autoptr (GError) error = NULL;
   const GOptionEntry entries[] = {
-    { "deep", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.deep, "Decrypt everything, and check what can be checked",
-      NULL },
+    { "deep", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.options.deep,
+      "Decrypt everything, and check what can be checked", NULL },
     { "accept", 0, 0, G_OPTION_ARG_FILENAME, &arguments.accept_file, "Files that somebody has looked at, one a line",
       "FILE" },
     { "aip-keys", 0, 0, G_OPTION_ARG_FILENAME, &arguments.aip_file, "Compare with the output of Get-AipServiceKeys",
@@ -150,18 +107,7 @@ tpd_cmd_preflight (int argc, char **argv)
     { "own", 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments.own,
       "Keys of this GUID, tenant, host or mail domain are yours", "WORD" },
     { "foreign", 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments.foreign, "Keys of this are not yours", "WORD" },
-    { "index", 0, 0, G_OPTION_ARG_FILENAME, &arguments.index, "Keep the index in this file", "FILE" },
-    { "include", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments.scan.filter.include, "Only files that match this glob",
-      "GLOB" },
-    { "exclude", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments.scan.filter.exclude,
-      "No files and directories that match this glob", "GLOB" },
-    { "one-file-system", 'x', 0, G_OPTION_ARG_NONE, &arguments.scan.one_file_system, "Stay on the file system of DIR",
-      NULL },
-    { "snapshots", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.snapshots, "Also enter .snapshot, ~snapshot and .zfs",
-      NULL },
-    { "no-containers", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.no_containers, "Do not look into zip archives", NULL },
-    { "recall", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.recall, "Also read files whose content is offline", NULL },
-    { "csv", 0, 0, G_OPTION_ARG_NONE, &arguments.csv, "Write CSV, one line a file and table", NULL },
+    TPD_SCAN_ENTRIES (arguments.scan, "Write CSV, one line a file and table"),
     { NULL },
   };
   const TpdCommonFlags flags = TPD_COMMON_KEYS | TPD_COMMON_JSON | TPD_COMMON_DIR | TPD_COMMON_JOBS;
@@ -169,14 +115,16 @@ tpd_cmd_preflight (int argc, char **argv)
 
   if (!tpd_common_parse (&common, flags, &help, entries, argc, argv, &status))
     return status;
-  if (!check (&arguments, &common, &error))
+  if (!tpd_scan_command_check (&arguments.scan, &common, &error))
     {
       tpd_error ("%s; see tpd preflight --help", error->message);
       return TPD_EXIT_USAGE;
     }
+  arguments.scan.options.check = arguments.scan.options.deep;
   common.reach = open_files;
   common.reach_data = &arguments;
   if (!tpd_session_start (&session, &common, TPD_AGENT_DEFAULT, &status))
     return status;
-  return preflight (&arguments, &common, &session);
+  scan = tpd_scan_command_run (&arguments.scan, "preflight", &common, &session, &status);
+  return scan != NULL ? report (&arguments, &common, &session, scan) : status;
 }

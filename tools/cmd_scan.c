@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "tools/common.h"
+#include "tools/scan_command.h"
 #include "tools/scan_report.h"
 
 static const TpdCommandHelp help = {
@@ -16,23 +17,17 @@ static const TpdCommandHelp help = {
 };
 
 typedef struct {
-  TpdScanOptions scan;
-  char *index, *html, *cutoff;
-  gboolean csv, summary, all;
-
-  /* Opened before the process is confined. */
-  TpdIndex *opened;
-  TpdLateFile *page;
+  TpdScanCommand scan;
+  char *html, *cutoff;
+  gboolean summary, all;
+  TpdLateFile *page; /* opened before the process is confined */
 } Arguments;
 
 static void
 arguments_clear (Arguments *arguments)
 {
-  tpd_filter_clear (&arguments->scan.filter);
-  g_clear_pointer (&arguments->opened, tpd_index_free);
-  g_clear_pointer (&arguments->scan.scratch, tpd_scratch_pool_free);
+  tpd_scan_command_clear (&arguments->scan);
   g_clear_pointer (&arguments->page, tpd_late_file_free);
-  g_free (arguments->index);
   g_free (arguments->html);
   g_free (arguments->cutoff);
 }
@@ -58,12 +53,9 @@ parse_cutoff (const char *text)
 static gboolean
 check (Arguments *arguments, const TpdCommon *common, GError **error)
 {
-  if (common->json && arguments->csv)
-    {
-      g_set_error (error, TPD_ERROR, TPD_ERROR_USAGE, "--json and --csv exclude each other");
-      return FALSE;
-    }
-  if (arguments->csv && arguments->summary)
+  if (!tpd_scan_command_check (&arguments->scan, common, error))
+    return FALSE;
+  if (arguments->scan.csv && arguments->summary)
     {
       g_set_error (error, TPD_ERROR, TPD_ERROR_USAGE, "--csv and --summary exclude each other");
       return FALSE;
@@ -80,10 +72,7 @@ check (Arguments *arguments, const TpdCommon *common, GError **error)
           return FALSE;
         }
     }
-  arguments->scan.root = common->files[0];
-  arguments->scan.index_path = arguments->index;
-  arguments->scan.cutoff = arguments->cutoff;
-  arguments->scan.jobs = common->jobs;
+  arguments->scan.options.cutoff = arguments->cutoff;
   return TRUE;
 }
 
@@ -94,7 +83,7 @@ wants_summary (const Arguments *arguments, const TpdCommon *common)
 {
   if (arguments->summary)
     return TRUE;
-  if (common->json || arguments->csv || common->quiet)
+  if (common->json || arguments->scan.csv || common->quiet)
     return FALSE;
   return arguments->html == NULL || isatty (STDOUT_FILENO);
 }
@@ -113,7 +102,7 @@ report (const TpdScanReport *scan_report, const Arguments *arguments, const TpdC
     }
   if (common->json)
     return tpd_scan_report_json (scan_report, arguments->all, error);
-  return !arguments->csv || tpd_scan_report_csv (scan_report, arguments->all, error);
+  return !arguments->scan.csv || tpd_scan_report_csv (scan_report, arguments->all, error);
 }
 
 static gboolean
@@ -121,10 +110,7 @@ open_outputs (TpdConfinement *reach, gpointer data, GError **error)
 {
   Arguments *arguments = data;
 
-  if (!arguments->scan.no_containers)
-    arguments->scan.scratch = tpd_scratch_pool_new (2 * arguments->scan.jobs);
-  arguments->opened = tpd_index_open (arguments->index, arguments->scan.root, error);
-  if (arguments->opened == NULL || !tpd_index_reach (arguments->opened, reach, error))
+  if (!tpd_scan_command_open (&arguments->scan, reach, error))
     return FALSE;
   if (arguments->html != NULL)
     arguments->page = tpd_late_file_open (arguments->html, error);
@@ -136,23 +122,12 @@ scan (const Arguments *arguments, const TpdCommon *common, const TpdSession *ses
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (TpdScan) result = NULL;
-  TpdProgress progress;
+  TpdExit status;
 
-  tpd_progress_init (&progress, "scan", common->quiet);
-  tpd_interrupt_defer ();
-  result = tpd_scan_run (&arguments->scan, session, &progress, &error);
-  tpd_progress_clear (&progress);
+  result = tpd_scan_command_run (&arguments->scan, "scan", common, session, &status);
   if (result == NULL)
-    {
-      tpd_error ("%s", error->message);
-      return g_error_matches (error, TPD_ERROR, TPD_ERROR_USAGE) ? TPD_EXIT_USAGE : TPD_EXIT_FAILED;
-    }
-  if (result->interrupted)
-    {
-      tpd_info ("interrupted; what was found is in the index, and the same command goes on from there");
-      return TPD_EXIT_INTERRUPTED;
-    }
-  if (!report (&(TpdScanReport){ &arguments->scan, result, session->keyring }, arguments, common, &error))
+    return status;
+  if (!report (&(TpdScanReport){ &arguments->scan.options, result, session->keyring }, arguments, common, &error))
     {
       tpd_error ("%s", error->message);
       return TPD_EXIT_FAILED;
@@ -170,21 +145,11 @@ tpd_cmd_scan (int argc, char **argv)
   g_auto (Arguments) arguments = { 0 };
   g_autoptr (GError) error = NULL;
   const GOptionEntry entries[] = {
-    { "index", 0, 0, G_OPTION_ARG_FILENAME, &arguments.index, "Keep the index in this file", "FILE" },
-    { "deep", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.deep, "Also open every document whose key is held", NULL },
-    { "include", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments.scan.filter.include, "Only files that match this glob",
-      "GLOB" },
-    { "exclude", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments.scan.filter.exclude,
-      "No files and directories that match this glob", "GLOB" },
-    { "one-file-system", 'x', 0, G_OPTION_ARG_NONE, &arguments.scan.one_file_system, "Stay on the file system of DIR",
+    { "deep", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.options.deep, "Also open every document whose key is held",
       NULL },
-    { "snapshots", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.snapshots, "Also enter .snapshot, ~snapshot and .zfs",
-      NULL },
-    { "no-containers", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.no_containers, "Do not look into zip archives", NULL },
-    { "recall", 0, 0, G_OPTION_ARG_NONE, &arguments.scan.recall, "Also read files whose content is offline", NULL },
+    TPD_SCAN_ENTRIES (arguments.scan, "Write CSV, one line a file"),
     { "summary", 0, 0, G_OPTION_ARG_NONE, &arguments.summary, "Tell totals (default); with --json as one object",
       NULL },
-    { "csv", 0, 0, G_OPTION_ARG_NONE, &arguments.csv, "Write CSV, one line a file", NULL },
     { "all", 0, 0, G_OPTION_ARG_NONE, &arguments.all, "List plain files too", NULL },
     { "html", 0, 0, G_OPTION_ARG_FILENAME, &arguments.html, "Write a report for people to this file", "FILE" },
     { "cutoff", 0, 0, G_OPTION_ARG_STRING, &arguments.cutoff, "List licenses issued since then", "DATE" },

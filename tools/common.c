@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -368,66 +367,6 @@ key_config (const TpdCommon *common, GError **error)
   return g_steal_pointer (&config);
 }
 
-/* --- Signals ---------------------------------------------------------- */
-
-static pid_t main_pid;
-static volatile sig_atomic_t deferred, interrupted;
-
-/*
- * Most commands change nothing that must be undone, so a signal ends them on
- * the spot; the others wind up first. The key agent inherits the handler across its fork and must die of
- * the signal as it would without.
- */
-static void
-on_signal (int signum)
-{
-  static const char text[] = "tpd: interrupted\n";
-
-  if (getpid () != main_pid)
-    {
-      signal (signum, SIG_DFL);
-      raise (signum);
-      return;
-    }
-  if (deferred && !interrupted)
-    {
-      interrupted = 1;
-      return;
-    }
-  if (write (STDERR_FILENO, text, sizeof text - 1) < 0)
-    _exit (TPD_EXIT_INTERRUPTED);
-  _exit (TPD_EXIT_INTERRUPTED);
-}
-
-static void
-install_signal_handlers (void)
-{
-  static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-  struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-  struct sigaction old;
-
-  main_pid = getpid ();
-  sigemptyset (&action.sa_mask);
-  for (gsize i = 0; i < G_N_ELEMENTS (signals); i++)
-    {
-      /* nohup(1) and background jobs of a shell ignore some of them. */
-      if (sigaction (signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
-        sigaction (signals[i], &action, NULL);
-    }
-}
-
-void
-tpd_interrupt_defer (void)
-{
-  deferred = 1;
-}
-
-gboolean
-tpd_interrupted (void)
-{
-  return interrupted != 0;
-}
-
 /* --- Session ---------------------------------------------------------- */
 
 static gboolean
@@ -474,7 +413,7 @@ tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAgentFlags f
   g_autoptr (TpdUnwrapper) agent = NULL;
 
   tpd_process_harden ();
-  install_signal_handlers ();
+  tpd_interrupt_install ();
   config = key_config (common, &error);
   if (config != NULL)
     agent = tpd_agent_start (config, common->jobs, flags, &session->keyring, &error);
@@ -498,37 +437,4 @@ tpd_session_clear (TpdSession *session)
   g_clear_pointer (&session->licenses, tpd_license_cache_free);
   g_clear_pointer (&session->unwrapper, tpd_unwrapper_unref);
   g_clear_pointer (&session->keyring, tpd_keyring_unref);
-}
-
-/* --- Output ----------------------------------------------------------- */
-
-static int output_errno;
-
-gboolean
-tpd_output_failed (void)
-{
-  errno = EIO;
-  if (output_errno == 0 && (fflush (stdout) != 0 || ferror (stdout)))
-    output_errno = errno;
-  return output_errno != 0;
-}
-
-gboolean
-tpd_output_write (const char *data, gsize len)
-{
-  if (tpd_output_failed ())
-    return FALSE;
-  if (fwrite (data, 1, len, stdout) < len)
-    output_errno = errno;
-  return !tpd_output_failed ();
-}
-
-TpdExit
-tpd_output_finish (TpdExit status)
-{
-  if (!tpd_output_failed ())
-    return status;
-  if (output_errno != EPIPE)
-    tpd_error ("cannot write standard output: %s", g_strerror (output_errno));
-  return TPD_EXIT_FAILED;
 }

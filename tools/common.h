@@ -11,7 +11,9 @@
 #include "crypto/agent.h"
 #include "format/document.h"
 #include "tools/command.h"
+#include "tools/interrupt.h"
 #include "tools/license_cache.h"
+#include "tools/output.h"
 
 /* Which of the common options a command takes; all take --quiet, --verbose,
  * --log and --help. */
@@ -94,22 +96,3 @@ gboolean tpd_session_start (TpdSession *session, const TpdCommon *common, TpdAge
  * on stderr, `*status` is the exit status.
  */
 gboolean tpd_common_confine (const TpdCommon *common, TpdExit *status);
-
-/*
- * From now on SIGINT, SIGTERM and SIGHUP do not end the process but are told
- * by tpd_interrupted(), so that work can be wound up; a second one ends it.
- */
-void tpd_interrupt_defer (void);
-gboolean tpd_interrupted (void);
-
-/*
- * Flushes standard output. When it could not be written says so, but for a
- * closed pipe, of which the reader knows. Returns `status`, or
- * TPD_EXIT_FAILED.
- */
-TpdExit tpd_output_finish (TpdExit status);
-/* Writes to standard output, past what stdio holds back. FALSE when that has
- * failed, now or before. */
-gboolean tpd_output_write (const char *data, gsize len);
-/* Whether standard output has failed, so that going on is in vain. */
-gboolean tpd_output_failed (void);

@@ -218,7 +218,7 @@ walk_chunk (gpointer data, gpointer thread, const TpdWalkChunk *chunk)
       const TpdWalkEntry *entry = &chunk->entries[i];
 
       if (entry->type == DT_DIR || is_reserved (copy, dir, entry->name)
-          || !tpd_filter_has_file (&copy->options->filter, dir->path, entry->name) || is_stale (copy, entry->name))
+          || !tpd_filter_has_file (&copy->options->tree.filter, dir->path, entry->name) || is_stale (copy, entry->name))
         continue;
       push_task (copy, task_new (dir, entry->name, names[i].shown, entry->type));
     }
@@ -374,9 +374,9 @@ feed_tree (TpdCopy *copy)
   const TpdCopyOptions *options = copy->options;
   const TpdWalkOptions walk_options = {
     .jobs = MIN (options->jobs, 4),
-    .one_file_system = options->one_file_system,
-    .snapshots = options->snapshots,
-    .filter = &options->filter,
+    .one_file_system = options->tree.one_file_system,
+    .snapshots = options->tree.snapshots,
+    .filter = &options->tree.filter,
   };
   GError *error = NULL;
 

@@ -26,11 +26,8 @@ typedef struct {
   gboolean copy_unreadable;  /* protected files that do not open are copied as they are */
   gboolean remove_originals; /* in place: do not keep those whose plaintext is proven */
   gboolean check;            /* read copies again before they get their names */
-  gboolean one_file_system;
-  gboolean snapshots;
-  gboolean recall;
-  gboolean json; /* a line on standard output for each file */
-  TpdFilter filter;
+  gboolean json;             /* a line on standard output for each file */
+  TpdTreeOptions tree;
   GHashTable *hold; /* set of paths relative to the source */
   guint shard, shards;
   TpdNameRules names;

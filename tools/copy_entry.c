@@ -25,7 +25,7 @@ is_stub (const TpdCopy *copy, const TpdCopyTask *task, const struct stat *st)
 {
   struct statfs fs;
 
-  return st->st_blocks == 0 && st->st_size > STUB_MIN_SIZE && !copy->options->recall
+  return st->st_blocks == 0 && st->st_size > STUB_MIN_SIZE && !copy->options->tree.recall
          && fstatfs (task->dir->source_fd, &fs) == 0 && (guint32) fs.f_type != FUSE_MAGIC;
 }
 
@@ -299,7 +299,7 @@ tpd_copy_task_run (TpdCopyWorker *worker, TpdCopyTask *task)
 
   if (fstatat (task->dir->source_fd, task->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
     {
-      if (is_in_shard (copy, task, &st) && !(copy->options->one_file_system && st.st_dev != copy->source_dev))
+      if (is_in_shard (copy, task, &st) && !(copy->options->tree.one_file_system && st.st_dev != copy->source_dev))
         {
           run (worker, task, &st);
           return;

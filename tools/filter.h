@@ -16,6 +16,26 @@ typedef struct {
   char **exclude; /* no file, and no directory above it, may match one of these */
 } TpdFilter;
 
+/* What of a tree is meant, as all commands that walk one let it be said. */
+typedef struct {
+  TpdFilter filter;
+  gboolean one_file_system;
+  gboolean snapshots; /* enter .snapshot and its like, too */
+  gboolean recall;    /* read files whose content is elsewhere, too */
+} TpdTreeOptions;
+
+/* The options of a command for the TpdTreeOptions `tree`; `root` is what the
+ * command calls its argument. */
+/* clang-format off */
+#define TPD_TREE_ENTRIES(tree, root) \
+  { "include", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &(tree).filter.include, "Only files that match this glob", "GLOB" }, \
+  { "exclude", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &(tree).filter.exclude, \
+    "No files and directories that match this glob", "GLOB" }, \
+  { "one-file-system", 'x', 0, G_OPTION_ARG_NONE, &(tree).one_file_system, "Stay on the file system of " root, NULL }, \
+  { "snapshots", 0, 0, G_OPTION_ARG_NONE, &(tree).snapshots, "Also enter .snapshot, ~snapshot and .zfs", NULL }, \
+  { "recall", 0, 0, G_OPTION_ARG_NONE, &(tree).recall, "Also read files whose content is offline", NULL }
+/* clang-format on */
+
 void tpd_filter_clear (TpdFilter *filter);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TpdFilter, tpd_filter_clear)
 

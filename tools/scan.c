@@ -98,7 +98,7 @@ look_at_name (TpdScanWorker *worker, const char *name, const TpdIndexRow *known)
       tpd_scan_put_errno (worker, &row, errno, NULL);
       return;
     }
-  if (shared->options->one_file_system && worker->st.st_dev != shared->root_dev)
+  if (shared->options->tree.one_file_system && worker->st.st_dev != shared->root_dev)
     return;
   if (S_ISLNK (worker->st.st_mode))
     worker->tally.symlinks++;
@@ -120,7 +120,7 @@ scan_name (TpdScanWorker *worker, const char *name)
     return;
   if (known != NULL)
     worker->matched++;
-  if (!tpd_filter_has_file (&worker->shared->options->filter, worker->dir->path, name))
+  if (!tpd_filter_has_file (&worker->shared->options->tree.filter, worker->dir->path, name))
     return;
   worker->fd = -1;
   look_at_name (worker, name, known);
@@ -325,9 +325,9 @@ walk (TpdScanShared *shared, TpdWalkStats *stats)
   const TpdScanOptions *options = shared->options;
   const TpdWalkOptions walk_options = {
     .jobs = options->jobs,
-    .one_file_system = options->one_file_system,
-    .snapshots = options->snapshots,
-    .filter = &options->filter,
+    .one_file_system = options->tree.one_file_system,
+    .snapshots = options->tree.snapshots,
+    .filter = &options->tree.filter,
     .chunk_entries = CHUNK_ENTRIES,
   };
   GError *error = NULL;

@@ -17,12 +17,9 @@
 typedef struct {
   const char *root;       /* as the user named it */
   const char *index_path; /* NULL: default */
-  TpdFilter filter;
-  gboolean one_file_system;
-  gboolean snapshots;
-  gboolean recall; /* read files whose content is elsewhere, too */
-  gboolean deep;   /* open every document whose key is held */
-  gboolean check;  /* and read all of it; with deep */
+  TpdTreeOptions tree;
+  gboolean deep;  /* open every document whose key is held */
+  gboolean check; /* and read all of it; with deep */
   guint jobs;
   gboolean no_containers;  /* do not look into archives */
   TpdScratchPool *scratch; /* for what is unpacked, may be NULL */

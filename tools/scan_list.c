@@ -24,7 +24,7 @@ select_entry (gpointer data, const TpdIndexEntry *entry)
 
   /* Members are chosen with their archive. */
   if (entry->row != NULL
-      && !tpd_filter_has_file (&options->filter, entry->dir,
+      && !tpd_filter_has_file (&options->tree.filter, entry->dir,
                                entry->row->archive != NULL ? entry->row->archive : entry->row->name))
     return TRUE;
   path = tpd_record_path (options->root, entry->dir, entry->row != NULL ? entry->row->name : NULL);

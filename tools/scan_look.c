@@ -34,7 +34,7 @@ is_stub (TpdScanWorker *worker, const struct stat *st)
 {
   struct statfs fs;
 
-  if (st->st_blocks != 0 || st->st_size <= STUB_MIN_SIZE || worker->shared->options->recall)
+  if (st->st_blocks != 0 || st->st_size <= STUB_MIN_SIZE || worker->shared->options->tree.recall)
     return FALSE;
   if (worker->dev != st->st_dev)
     {
@@ -249,7 +249,7 @@ is_believed (TpdScanWorker *worker, const TpdIndexRow *row, const TpdIndexDocume
   if (row == NULL || !tpd_index_row_is_current (row, stamp) || row->verdict == TPD_VERDICT_IO_ERROR)
     return FALSE;
   if (row->verdict == TPD_VERDICT_OFFLINE)
-    return !worker->shared->options->recall && st->st_blocks == 0;
+    return !worker->shared->options->tree.recall && st->st_blocks == 0;
   if (tpd_record_is_protected (row) && document == NULL)
     return FALSE;
   return !tpd_scan_is_worth_opening (worker, row, document) && tpd_scan_container_known (worker, row);
