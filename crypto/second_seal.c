@@ -88,8 +88,14 @@ tpd_second_seal_open (TpdPrivateOperation *operation, const char *name, TpdUnwra
   g_autoptr (GError) failed = NULL;
   gboolean tried = FALSE;
 
-  if (block == NULL || memcmp (block, public_key->modulus, public_key->len) >= 0)
+  if (block == NULL)
     return FALSE;
+  /* No message of this key. */
+  if (memcmp (block, public_key->modulus, public_key->len) >= 0)
+    {
+      say (reply, name, FALSE);
+      return FALSE;
+    }
   for (guint i = 0; i < attempts && reply->key == NULL; i++)
     reply->key = try_once (operation, seal, block, i, &tried, failed == NULL ? &failed : NULL);
   say (reply, name, reply->key != NULL);

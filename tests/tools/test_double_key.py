@@ -53,7 +53,7 @@ class Pfile:
         return bytes(data)
 
 
-def seal_again(text, key, second, damage=False, header=None, digest_name="sha256", behind=b""):
+def seal_again(text, key, second, damage=False, header=None, digest_name="sha256", behind=b"", block=None):
     """`text` of a license, its content key sealed to the PEM file `second` too."""
     start, end = re.search(rb"<ENABLINGBITS[^>]*>\s*<VALUE[^>]*>([^<]*)<", text).span(1)
     sealed = base64.b64decode(text[start:end])
@@ -63,9 +63,11 @@ def seal_again(text, key, second, damage=False, header=None, digest_name="sha256
     body = opener.aes("ecb", session, sealed[size:])
     length, = struct.unpack_from("<H", body, 16)
     message, digest = body[16:16 + length], body[16 + length:16 + length + 32]
-    block = bytearray(openssl("pkeyutl", "-encrypt", "-inkey", str(second), "-pkeyopt", "rsa_padding_mode:oaep",
-                              "-pkeyopt", f"rsa_oaep_md:{digest_name}", "-pkeyopt", f"rsa_mgf1_md:{digest_name}",
-                              data=message + behind))
+    if block is None:
+        block = openssl("pkeyutl", "-encrypt", "-inkey", str(second), "-pkeyopt", "rsa_padding_mode:oaep",
+                        "-pkeyopt", f"rsa_oaep_md:{digest_name}", "-pkeyopt", f"rsa_mgf1_md:{digest_name}",
+                        data=message + behind)
+    block = bytearray(block)
     if damage:
         block[100] ^= 1
     if header is None:
@@ -159,6 +161,13 @@ class DoubleKey(unittest.TestCase):
         done = tool.run("show", "--trace", "--keyring", self.keys(self.other, self.second), path)
         self.assertIn(b'second key: "other" does not open it', done.stdout)
         self.assertIn(b'second key: "dke" opens it', done.stdout)
+
+    def test_trace_names_keys_whose_modulus_is_less_than_the_block(self):
+        _, pfile, _ = self.samples[0]
+        _, path = self.sample(0, seal_again(pfile.license, self.key, self.second, block=b"\xff" * 256))
+        done = tool.run("show", "--trace", "--keyring", self.keys(self.other, self.second), path)
+        for name in (b"other", b"dke"):
+            self.assertIn(b'second key: "' + name + b'" does not open it', done.stdout)
 
 
 if __name__ == "__main__":
