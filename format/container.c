@@ -254,14 +254,21 @@ typedef struct {
 
 static gboolean look_into (Walk *walk, TpdSource *source, const char *prefix, guint depth, GError **error);
 
-/* Something that nobody looked into. What needs a password, or a tool of its
- * own, weighs more than what anybody can unpack. */
+/* Something opaque is inside. What needs a password, or a tool of its own,
+ * weighs more than what anybody can unpack. */
+static void
+note_opaque (Walk *walk, TpdOpaque opaque)
+{
+  if (walk->look->opaque == TPD_OPAQUE_NONE || walk->look->opaque == TPD_OPAQUE_ARCHIVE)
+    walk->look->opaque = opaque;
+}
+
+/* What should have been looked into, and was not. */
 static void
 leave_out (Walk *walk, TpdOpaque opaque)
 {
   walk->look->complete = FALSE;
-  if (walk->look->opaque == TPD_OPAQUE_NONE || walk->look->opaque == TPD_OPAQUE_ARCHIVE)
-    walk->look->opaque = opaque;
+  note_opaque (walk, opaque);
 }
 
 /* FALSE only when the source cannot be read: other errors leave it out. */
@@ -284,7 +291,7 @@ look_at_plain (Walk *walk, TpdSource *source, const TpdProbe *probe, const char 
 {
   g_autoptr (GError) problem = NULL;
   TpdOpaque opaque = TPD_OPAQUE_NONE;
-  gboolean is_zip = memcmp (probe->head, "PK\003\004", 4) == 0;
+  gboolean is_zip = tpd_zip_magic (probe->head, sizeof probe->head);
 
   if (probe->other_crypt || memcmp (probe->head, "\xd0\xcf\x11\xe0", 4) == 0)
     return TRUE;
@@ -292,7 +299,12 @@ look_at_plain (Walk *walk, TpdSource *source, const TpdProbe *probe, const char 
     return leave_out_error (walk, problem, error);
   if (opaque == TPD_OPAQUE_NONE)
     return TRUE;
-  if (!is_zip || depth >= TPD_CONTAINER_DEPTH)
+  if (!is_zip)
+    {
+      note_opaque (walk, opaque);
+      return TRUE;
+    }
+  if (depth >= TPD_CONTAINER_DEPTH)
     {
       leave_out (walk, opaque);
       return TRUE;

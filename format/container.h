@@ -81,8 +81,8 @@ char *tpd_container_member_path (const TpdContainer *container, guint i);
 
 typedef struct {
   guint64 protected; /* members, over all depths */
-  gboolean complete; /* nothing was left out */
-  TpdOpaque opaque;  /* what is hidden by what was left out; NONE if complete */
+  gboolean complete; /* no member, nor archive inside, was left out */
+  TpdOpaque opaque;  /* what was left out, or is opaque inside; not NONE unless complete */
 } TpdContainerLook;
 
 /* A protected member, `path` behind that of the archive. `source` and `probe`

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "format/cfb.h"
 #include "format/package.h"
+#include "format/zip.h"
 
 /* Beginning of a Word document, [MS-DOC] 2.5.2: wIdent, and fEncrypted. */
 #define FIB_IDENT 0xa5ec
@@ -202,7 +203,7 @@ tpd_opaque_look (TpdSource *source, const TpdProbe *probe, TpdOpaque *opaque, GE
     return look_at_mailbox (source, opaque, error);
   if (probe->package)
     return TRUE;
-  if (memcmp (probe->head, "PK\003\004", 4) == 0)
+  if (tpd_zip_magic (probe->head, sizeof probe->head))
     return look_at_zip (source, opaque, error);
   if (!tpd_cfb_magic (probe->head, sizeof probe->head))
     return TRUE;

@@ -13,6 +13,7 @@
 /* Bytes of names and extra fields in front of a member's data. */
 #define LOCAL_MAX (TPD_ZIP_LOCAL_SIZE + 2 * G_MAXUINT16)
 /* What the first member's header is looked at for, with its name. */
+#define MARK_SIZE 4
 #define FIRST_SIZE (TPD_ZIP_LOCAL_SIZE + 32)
 
 typedef enum { DIRECTORY_READ, DIRECTORY_LARGE, DIRECTORY_BROKEN } Directory;
@@ -83,18 +84,19 @@ tpd_package_starts (const guint8 *head, gsize len)
   return facts.document && !facts.encrypted;
 }
 
-/* When the directory is of no help. */
+/* When the directory is of no help. A mark may stand in front of the header. */
 static gboolean
 look_at_first (TpdSource *source, TpdPackageFacts *facts, GError **error)
 {
-  guint8 header[FIRST_SIZE];
-  gsize len = (gsize) MIN (source->size, (guint64) sizeof header);
+  guint8 header[MARK_SIZE + FIRST_SIZE];
+  gsize len = (gsize) MIN (source->size, (guint64) sizeof header), start;
 
-  if (len < TPD_ZIP_LOCAL_SIZE)
+  if (len < MARK_SIZE + TPD_ZIP_LOCAL_SIZE)
     return TRUE;
   if (!tpd_source_read_exact (source, header, len, 0, error))
     return FALSE;
-  parse_first (header, len, facts);
+  start = memcmp (header, "PK\003\004", 4) != 0 ? MARK_SIZE : 0;
+  parse_first (header + start, len - start, facts);
   return TRUE;
 }
 

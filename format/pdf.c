@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "format/format.h"
 #include "format/pdf_private.h"
+#include "format/zip.h"
 
 #define HEADER "%PDF-"
 #define HEADER_MAX 1024
@@ -47,7 +48,7 @@ static gboolean
 pdf_candidate (const guint8 *head, gsize len, guint64 size)
 {
   /* An archive whose first member is a PDF that is stored as it is. */
-  if (len >= 4 && memcmp (head, "PK\003\004", 4) == 0)
+  if (tpd_zip_magic (head, len))
     return FALSE;
   return find_header (head, len) != NULL;
 }

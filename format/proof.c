@@ -25,6 +25,8 @@ static const Magic magics[] = {
     " docx docm dotx dotm xlsx xlsm xltx xltm xlsb xlam pptx pptm potx potm ppsx ppsm ppam sldx vsdx vsdm vssx vstx"
     " xps oxps zip jar odt ods odp odg epub " },
   { "PK\005\006", 4, " zip jar " },
+  { "PK00PK\003\004", 8, " zip " },
+  { "PK\007\010PK\003\004", 8, " zip " },
   { "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 8,
     " docx docm dotx dotm xlsx xlsm xltx xltm xlsb xlam pptx pptm potx potm ppsx ppsm ppam sldx vsdx vsdm vssx vstx"
     " xps oxps msg msi " },

@@ -14,6 +14,14 @@
 #define COMMENT_MAX 65535
 #define PIECE 16384
 
+gboolean
+tpd_zip_magic (const guint8 *head, gsize len)
+{
+  if (len >= 8 && (memcmp (head, "PK00", 4) == 0 || memcmp (head, "PK\007\010", 4) == 0))
+    return memcmp (head + 4, "PK\003\004", 4) == 0;
+  return len >= 4 && memcmp (head, "PK\003\004", 4) == 0;
+}
+
 void
 tpd_zip_init (TpdZip *zip, TpdSource *source, guint64 max)
 {

@@ -30,6 +30,10 @@ typedef struct {
   guint64 doubtful;               /* for proof_zip.c */
 } TpdZipMember;
 
+/* Whether a file that starts with `head` is an archive, or the first part of
+ * one: a mark of 4 bytes may stand in front (8.5.3, 8.5.4). */
+gboolean tpd_zip_magic (const guint8 *head, gsize len);
+
 typedef struct {
   TpdSource *source; /* borrowed */
   guint64 left;      /* bytes that may still be read or inflated */

@@ -274,8 +274,13 @@ sort_plain (Sorting *sorting, const TpdIndexRow *row)
       return;
     }
   count_add (&sorting->preflight->opaque[row->opaque], row);
+  /* What anybody can unpack needs the same keys as the rest; but of zip it is
+   * said that it was looked into. */
+  if (row->opaque == TPD_OPAQUE_ARCHIVE && row->container == TPD_INDEX_CONTAINER_PARTLY)
+    put_unless_accepted (sorting, TPD_TABLE_OPAQUE,
+                         "a zip archive of which not all could be looked into: unpack it and scan what was in it");
   /* Inside a PDF with a password nothing is protected by the service. */
-  if (row->opaque == TPD_OPAQUE_ARCHIVE || row->opaque == TPD_OPAQUE_PDF)
+  else if (row->opaque == TPD_OPAQUE_ARCHIVE || row->opaque == TPD_OPAQUE_PDF)
     put (sorting, TPD_TABLE_ARCHIVES, whys[row->opaque]);
   else
     put_unless_accepted (sorting, TPD_TABLE_OPAQUE, whys[row->opaque]);
@@ -312,6 +317,17 @@ ask_policy (Sorting *sorting, const TpdIndexDocument *document)
     }
 }
 
+static gboolean
+names_archive (const char *extension)
+{
+  static const char *const archives[] = { ".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".cab", NULL };
+
+  for (gsize i = 0; extension != NULL && archives[i] != NULL; i++)
+    if (g_ascii_strcasecmp (extension, archives[i]) == 0)
+      return TRUE;
+  return FALSE;
+}
+
 static void
 sort_opening (Sorting *sorting, const TpdIndexRow *row, const TpdIndexDocument *document)
 {
@@ -319,6 +335,9 @@ sort_opening (Sorting *sorting, const TpdIndexRow *row, const TpdIndexDocument *
   g_autofree char *why = NULL;
 
   count_add (&preflight->opens, row);
+  if (names_archive (row->extension))
+    put (sorting, TPD_TABLE_ARCHIVES,
+         "an archive under protection: what was protected before it was packed still is when it is opened");
   if (!row->opened)
     count_add (&preflight->unopened, row);
   else if (g_strcmp0 (document->proof, "proven") == 0)

@@ -45,7 +45,7 @@ put_member (gpointer data, const char *path, TpdSource *source, const TpdProbe *
 static gboolean
 may_be_looked_into (const TpdProbe *probe, TpdOpaque opaque)
 {
-  return memcmp (probe->head, "PK\003\004", 4) == 0 && (opaque == TPD_OPAQUE_ARCHIVE || opaque == TPD_OPAQUE_ZIP);
+  return tpd_zip_magic (probe->head, sizeof probe->head) && (opaque == TPD_OPAQUE_ARCHIVE || opaque == TPD_OPAQUE_ZIP);
 }
 
 gboolean

@@ -38,6 +38,16 @@ def make_zip(members, method=zipfile.ZIP_DEFLATED, comment=b""):
     return data.getvalue()
 
 
+def in_another_way(members, method=9):
+    """As if compressed by a method that is not read: 9 is Deflate64, 98 PPMd."""
+    data = bytearray(make_zip(members))
+    at = data.index(b"PK\1\2")
+    header, = struct.unpack_from("<I", data, at + 42)
+    struct.pack_into("<H", data, at + 10, method)
+    struct.pack_into("<H", data, header + 8, method)
+    return bytes(data)
+
+
 def of_samples(method=zipfile.ZIP_DEFLATED):
     return make_zip([(entry["path"], content(entry)) for entry in SAMPLES], method)
 
@@ -163,6 +173,19 @@ class Members(Case):
                                                "4.zip!/in/3.zip!/in/2.zip!/in/1.zip!/x.pfile"})
         # What is deeper was not looked into, and that is said.
         self.assertEqual(self.opaque(), {"1.zip": None, "2.zip": None, "3.zip": None, "4.zip": None, "5.zip": "archive"})
+
+    def test_a_mark_in_front(self):
+        """Archives that were to be split have it, also those that are not."""
+        sealed = next(entry for entry in SEALED if entry["kind"] == "pdf-v2" and entry["open"])
+        for mark in (b"PK00", b"PK\7\10"):
+            data = io.BytesIO(mark)
+            data.seek(4)
+            with zipfile.ZipFile(data, "a") as archive:
+                archive.writestr("x.pdf", content(sealed))
+            self.write(f"{mark[2]}.zip", data.getvalue())
+        self.write("part.z01", b"PK\7\10" + make_zip([("x.pfile", content(OPENS))])[:5000])
+        self.assertEqual(set(self.members()), {"48.zip!/x.pdf", "7.zip!/x.pdf"})
+        self.assertEqual(self.opaque(), {"48.zip": None, "7.zip": None, "part.z01": "archive"})
 
     def test_by_content_not_by_name(self):
         self.write("a.dat", make_zip([("harmless.bin", content(OPENS))]))
@@ -308,6 +331,42 @@ class Preflight(Case):
         accept.write_text("mixed.zip\nouter.zip\nouter7.zip\n", encoding="utf-8")
         summary, tables = self.paper("--accept", accept)
         self.assertTrue(summary["go"])
+
+
+    def test_what_was_not_looked_into_holds_up(self):
+        sealed = [("x.pfile", content(OPENS))]
+        self.write("deflate64.zip", in_another_way(sealed))
+        self.write("ppmd.zip", in_another_way([("a.txt", b"plain")] + sealed, 98))
+        self.write("lzma.zip", make_zip(sealed, zipfile.ZIP_LZMA))
+        self.write("outer.zip", make_zip([("lzma.zip", make_zip(sealed, zipfile.ZIP_LZMA)), *sealed]))
+        self.write("cut.zip", make_zip(sealed)[:-1])
+        deep = make_zip(sealed)
+        for _ in range(4):
+            deep = make_zip([("in.zip", deep)])
+        self.write("deep.zip", deep)
+        names = {"deflate64.zip", "ppmd.zip", "lzma.zip", "outer.zip", "cut.zip", "deep.zip"}
+        summary, tables = self.paper()
+        self.assertFalse(summary["go"])
+        self.assertEqual({path: line["opaque"] for path, line in tables["opaque"].items()}, dict.fromkeys(names, "archive"))
+        self.assertEqual(set(tables["containers"]), {"outer.zip", "ppmd.zip"})
+        accept = self.folder / "accept"
+        accept.write_text("".join(name + "\n" for name in names), encoding="utf-8")
+        summary, tables = self.paper("--accept", accept)
+        self.assertTrue(summary["go"])
+        self.assertEqual(set(tables["accepted"]), names)
+
+    def test_archives_of_other_kinds_inside_are_told_and_do_not(self):
+        self.write("a.zip", make_zip([("x.gz", b"\x1f\x8b\x08" + bytes(40))]))
+        summary, tables = self.paper()
+        self.assertTrue(summary["go"])
+        self.assertEqual(tables["archives"]["a.zip"]["opaque"], "archive")
+
+    def test_protected_archives_are_told(self):
+        entry = next(entry for entry in tool.PFILES if entry["open"] and entry["plain_name"].endswith(".zip"))
+        self.write("a.zip.pfile", content(entry))
+        summary, tables = self.paper()
+        self.assertTrue(summary["go"])
+        self.assertIn("an archive under protection", tables["archives"]["a.zip.pfile"]["why"])
 
 
 class Hostile(Case):

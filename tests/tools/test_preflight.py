@@ -61,13 +61,13 @@ OPAQUE = {
     "old.rar": (b"Rar!\x1a\x07\x00" + bytes(100), "rar"),
     "new.rar": (b"Rar!\x1a\x07\x01\x00" + bytes(100), "rar"),
     "secret.zip": (encrypted_zip(), "encrypted-zip"),
+    "cut.zip": (plain_zip("a.txt")[:50], "archive"),
 }
 NOT_OPAQUE = {
     "x.zip": (plain_zip("a.txt", "b.txt"), None),
     "x.docx": (plain_zip("[Content_Types].xml", "word/document.xml"), None),
     "x.gz": (b"\x1f\x8b\x08" + bytes(20), "archive"),
     "x.pst": (b"!BDN" + bytes(1000), None),
-    "cut.zip": (plain_zip("a.txt")[:50], "archive"),
     "x.txt": (b"7z is a program", None),
 }
 
