@@ -168,6 +168,7 @@ tell (const TpdCopyOptions *options, const TpdCopyResult *result)
   tell_count ("Archives rewritten:", counts->archives);
   tell_count ("Decrypted in archives:", counts->members);
   tell_count ("Protected in archives:", counts->shut_members);
+  tell_count ("Archives partly seen:", counts->partly);
   tell_count ("Symbolic links:", counts->symlinks);
   tell_count ("Further hard links:", counts->links);
   printf ("%-22s %s\n", "Bytes:", bytes);

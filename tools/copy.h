@@ -39,6 +39,7 @@ typedef struct {
   guint64 decrypted, plain, raw, symlinks, links; /* written now */
   guint64 archives, members;                      /* written anew, and decrypted in them */
   guint64 shut_archives, shut_members;            /* copied or left as they are, and protected in them */
+  guint64 partly;                                 /* archives of which not all could be looked into */
   guint64 bytes;                                  /* of them */
   guint64 finished;                               /* by an earlier run */
   guint64 held, special, left;                    /* left out on purpose */

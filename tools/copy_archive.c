@@ -49,28 +49,75 @@ tpd_copy_archive (TpdCopyWorker *worker, const TpdCopyTask *task, TpdSource *sou
   return good;
 }
 
-char *
-tpd_copy_archive_note (guint64 protected)
+typedef struct {
+  TpdCopy *copy;
+  const TpdCopyTask *task;
+  TpdCopyDryArchive *dry;
+} Trying;
+
+static gboolean
+try_member (gpointer data, const char *name, TpdSource *source, const TpdProbe *probe, GError **error)
 {
-  return g_strdup_printf ("an archive with %" G_GUINT64_FORMAT " protected members, which --containers decrypts",
-                          protected);
+  const Trying *trying = data;
+  TpdCopy *copy = trying->copy;
+  const TpdStamp stamp = { 0 };
+  g_autofree char *path = g_strconcat (trying->task->path, name, NULL);
+  TpdFileFacts *facts;
+
+  if (copy->options->open.mail == TPD_MAIL_SOURCE && tpd_kind_is_mail (probe->kind))
+    return TRUE;
+  facts = tpd_file_facts_gather_source (path, source, &stamp, tpd_probe (source, NULL), copy->session,
+                                        &copy->options->open, TPD_FILE_FACTS_LAZY);
+  if (facts->verdict == TPD_VERDICT_KEY_HELD || facts->document != NULL)
+    trying->dry->opening++;
+  else
+    {
+      trying->dry->shut++;
+      tpd_copy_miss_facts (copy, path, facts);
+    }
+  tpd_file_facts_free (facts);
+  return TRUE;
+}
+
+gboolean
+tpd_copy_archive_look (TpdCopy *copy, const TpdCopyTask *task, TpdSource *source, const TpdProbe *probe,
+                       TpdContainerLook *look, TpdCopyDryArchive *dry, GError **error)
+{
+  Trying trying = { copy, task, dry };
+
+  return tpd_zip_copy_look (source, probe, copy->scratch,
+                            copy->options->containers && copy->options->dry_run ? try_member : NULL, &trying, look,
+                            error);
+}
+
+/* Of what was left out, nobody knows whether it is protected. */
+#define PARTLY "not all of the archive could be looked into: protected members may be left in it"
+
+char *
+tpd_copy_archive_note (const TpdContainerLook *look)
+{
+  if (look->protected == 0)
+    return look->complete ? NULL : g_strdup (PARTLY);
+  return g_strdup_printf ("an archive with %" G_GUINT64_FORMAT " protected members, which --containers decrypts%s",
+                          look->protected, look->complete ? "" : "; " PARTLY);
 }
 
 static char *
-message_of (const TpdZipCopyResult *result)
+message_of (const TpdZipCopyResult *result, const TpdContainerLook *look)
 {
   if (result->shut == 0)
-    return NULL;
-  return g_strdup_printf ("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " protected members do not open", result->shut,
-                          result->shut + result->decrypted);
+    return look->complete ? NULL : g_strdup (PARTLY);
+  return g_strdup_printf ("%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " protected members do not open%s",
+                          result->shut, result->shut + result->decrypted, look->complete ? "" : "; " PARTLY);
 }
 
 char *
-tpd_copy_archive_tail (const TpdCopy *copy, const TpdZipCopyResult *result, guint64 source_size,
-                       const guint8 source[TPD_SHA256_SIZE], const guint8 plain[TPD_SHA256_SIZE], const GPtrArray *lost)
+tpd_copy_archive_tail (const TpdCopy *copy, const TpdZipCopyResult *result, const TpdContainerLook *look,
+                       guint64 source_size, const guint8 source[TPD_SHA256_SIZE], const guint8 plain[TPD_SHA256_SIZE],
+                       const GPtrArray *lost)
 {
   g_autofree char *source_hex = tpd_hex (source, TPD_SHA256_SIZE), *plain_hex = tpd_hex (plain, TPD_SHA256_SIZE);
-  g_autofree char *message = message_of (result);
+  g_autofree char *message = message_of (result, look);
   const TpdCopyArchive archive = {
     .message = message,
     .plain_size = result->size,

@@ -209,7 +209,7 @@ copy_protected (TpdCopyFile *file, TpdSource *tee, TpdProbe *probe)
 /* --- Archives ---------------------------------------------------------- */
 
 static void
-write_archive (TpdCopyFile *file, TpdSource *tee)
+write_archive (TpdCopyFile *file, TpdSource *tee, const TpdContainerLook *look)
 {
   g_autoptr (GPtrArray) lost = g_ptr_array_new_with_free_func (g_free);
   g_auto (TpdZipCopyResult) result = { 0 };
@@ -234,11 +234,20 @@ write_archive (TpdCopyFile *file, TpdSource *tee)
       tpd_copy_miss_file (file, error);
       return;
     }
-  tail = tpd_copy_archive_tail (file->copy, &result, file->stamp.size, source, plain, lost);
+  tail = tpd_copy_archive_tail (file->copy, &result, look, file->stamp.size, source, plain, lost);
   file->proven = result.proven;
   file->again = result.shut > 0;
   file->members = result.decrypted;
   tpd_copy_submit_file (file, TPD_COPY_ARCHIVE, tail, result.size, made.st_ino, plain);
+}
+
+static void
+count_dry_archive (TpdCopyFile *file, const TpdCopyDryArchive *dry)
+{
+  if (file->copy->in_place && dry->shut > 0)
+    return;
+  count_dry (file, NULL, TPD_COPY_ARCHIVE);
+  tpd_copy_count (file->copy, members, dry->opening);
 }
 
 /* A plain file that may be an archive. FALSE: it is to be copied as it is. */
@@ -247,26 +256,35 @@ copy_archive (TpdCopyFile *file, TpdSource *source, TpdSource *tee, const TpdPro
 {
   TpdCopy *copy = file->copy;
   g_autoptr (GError) error = NULL;
-  guint64 protected = 0;
+  TpdCopyDryArchive dry = { 0 };
+  TpdContainerLook look;
 
-  if (!tpd_zip_copy_count (source, probe, copy->scratch, &protected, &error))
+  if (!tpd_copy_archive_look (copy, file->task, source, probe, &look, &dry, &error))
     {
-      tpd_copy_miss_file (file, error);
-      return TRUE;
+      if (copy->options->containers)
+        {
+          tpd_copy_miss_file (file, error);
+          return TRUE;
+        }
+      /* It need not be looked into to be copied. */
+      look.complete = FALSE;
     }
-  if (protected == 0)
-    return FALSE;
-  if (!copy->options->containers)
+  if (!look.complete)
+    tpd_copy_count (copy, partly, 1);
+  if (look.protected == 0 || !copy->options->containers)
     {
-      file->note = tpd_copy_archive_note (protected);
-      tpd_copy_count (copy, shut_archives, 1);
-      tpd_copy_count (copy, shut_members, protected);
+      file->note = tpd_copy_archive_note (&look);
+      if (look.protected > 0)
+        {
+          tpd_copy_count (copy, shut_archives, 1);
+          tpd_copy_count (copy, shut_members, look.protected);
+        }
       return FALSE;
     }
   if (copy->options->dry_run)
-    count_dry (file, NULL, TPD_COPY_ARCHIVE);
+    count_dry_archive (file, &dry);
   else
-    write_archive (file, tee);
+    write_archive (file, tee, &look);
   return TRUE;
 }
 

@@ -149,6 +149,7 @@ put_counts (TpdJson *json, const TpdCopyCounts *counts)
   tpd_json_uint (json, "archive_members", counts->members);
   tpd_json_uint (json, "archives_left_protected", counts->shut_archives);
   tpd_json_uint (json, "archive_members_left_protected", counts->shut_members);
+  tpd_json_uint (json, "archives_partly_looked_into", counts->partly);
   tpd_json_uint (json, "bytes", counts->bytes);
   tpd_json_uint (json, "finished_before", counts->finished);
   tpd_json_uint (json, "left_out", counts->left);

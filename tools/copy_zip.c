@@ -54,18 +54,17 @@ is_io_error (const GError *error)
 static gboolean
 may_have_members (const TpdProbe *probe)
 {
-  return memcmp (probe->head, "PK\003\004", 4) == 0 && !probe->package;
+  return tpd_zip_magic (probe->head, sizeof probe->head) && !probe->package;
 }
 
 static gboolean
-count_protected (TpdSource *source, const TpdProbe *probe, TpdScratchPool *scratch, guint64 outer_size,
-                 guint64 *protected, GError **error)
+look_into (TpdSource *source, const TpdProbe *probe, TpdScratchPool *scratch, guint64 outer_size, TpdContainerEach each,
+           gpointer data, TpdContainerLook *look, GError **error)
 {
   TpdContainerWork work;
-  TpdContainerLook look = { 0 };
   TpdOpaque opaque;
 
-  *protected = 0;
+  *look = (TpdContainerLook){ .complete = TRUE };
   if (!may_have_members (probe))
     return TRUE;
   if (!tpd_opaque_look (source, probe, &opaque, error))
@@ -73,17 +72,14 @@ count_protected (TpdSource *source, const TpdProbe *probe, TpdScratchPool *scrat
   if (opaque == TPD_OPAQUE_NONE)
     return TRUE;
   tpd_container_work_init (&work, scratch, outer_size);
-  if (!tpd_container_look (source, &work, NULL, NULL, &look, error))
-    return FALSE;
-  *protected = look.protected;
-  return TRUE;
+  return tpd_container_look (source, &work, each, data, look, error);
 }
 
 gboolean
-tpd_zip_copy_count (TpdSource *source, const TpdProbe *probe, TpdScratchPool *scratch, guint64 *protected,
-                    GError **error)
+tpd_zip_copy_look (TpdSource *source, const TpdProbe *probe, TpdScratchPool *scratch, TpdContainerEach each,
+                   gpointer data, TpdContainerLook *look, GError **error)
 {
-  return count_protected (source, probe, scratch, source->size, protected, error);
+  return look_into (source, probe, scratch, source->size, each, data, look, error);
 }
 
 /* What is plain, or cannot be told, is copied as it is. FALSE only when the
@@ -92,7 +88,7 @@ static gboolean
 plan_plain (Level *level, TpdSource *source, const TpdProbe *probe, TpdZipCopyPlan *plan, GError **error)
 {
   g_autoptr (GError) problem = NULL;
-  guint64 protected = 0;
+  TpdContainerLook look = { 0 };
 
   if (probe->verdict == TPD_VERDICT_IO_ERROR)
     {
@@ -102,13 +98,13 @@ plan_plain (Level *level, TpdSource *source, const TpdProbe *probe, TpdZipCopyPl
     }
   if (probe->verdict != TPD_VERDICT_NOT_PROTECTED || level->depth >= TPD_CONTAINER_DEPTH)
     return TRUE;
-  if (!count_protected (source, probe, level->job->options->scratch, level->job->outer_size, &protected, &problem)
+  if (!look_into (source, probe, level->job->options->scratch, level->job->outer_size, NULL, NULL, &look, &problem)
       && is_io_error (problem))
     {
       g_propagate_error (error, g_steal_pointer (&problem));
       return FALSE;
     }
-  if (protected > 0)
+  if (look.protected > 0)
     plan->action = TPD_ZIP_COPY_NESTED;
   return TRUE;
 }

@@ -37,11 +37,11 @@ typedef struct {
 void tpd_zip_copy_result_clear (TpdZipCopyResult *result);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TpdZipCopyResult, tpd_zip_copy_result_clear)
 
-/* Whether the plain file that `probe` was made of is an archive to look into,
- * and how many protected members it has. FALSE with error when it cannot be
- * read. */
-gboolean tpd_zip_copy_count (TpdSource *source, const TpdProbe *probe, TpdScratchPool *scratch, guint64 *protected,
-                             GError **error);
+/* What is found in the plain file that `probe` was made of, nothing unless it is
+ * an archive to look into; `each` may be NULL (tpd_container_look()). FALSE with
+ * error when it cannot be read. */
+gboolean tpd_zip_copy_look (TpdSource *source, const TpdProbe *probe, TpdScratchPool *scratch, TpdContainerEach each,
+                            gpointer data, TpdContainerLook *look, GError **error);
 
 /* Writes the archive `source` to `sink`. FALSE with error when it cannot be
  * read or written as a whole. */

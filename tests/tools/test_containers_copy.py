@@ -6,17 +6,20 @@ import hashlib
 import io
 import json
 import os
+import random
 import shutil
 import struct
 import subprocess
+import time
 import unittest
 import zipfile
 import zlib
 
 import tool
-from test_containers import LOST, OPENS, SAMPLES, Streamed, content, make_zip
+from test_containers import LOST, OPENS, SAMPLES, Streamed, content, in_another_way, make_zip
 
 STATE = ".tpdfs-manifest"
+KILL_SECONDS = float(os.environ.get("TPD_KILL_SECONDS", "6"))
 SECRET = next(entry for entry in tool.PFILES if entry["open"] and entry["key_role"] == "cloud"
               and entry["plain_name"].endswith(".txt") and entry["compare"] == "bytes" and entry is not OPENS)
 
@@ -338,11 +341,65 @@ class Runs(Case):
         summary = self.summary()
         self.assertEqual((summary["archives"], summary["finished_before"]), (0, 1))
 
-    def test_dry_run(self):
-        self.write("a.zip", make_zip([("x.txt.pfile", content(OPENS))]))
-        result = self.materialize("--dry-run")
-        self.assertIn(b"Archives rewritten:    1", result.stdout)
+    def fill(self):
+        self.write("a.zip", make_zip([("x.txt.pfile", content(OPENS)), ("in.zip", make_zip([("y.pfile", content(SECRET))]))]))
+        self.write("b/bad.zip", make_zip([("x.txt.pfile", content(OPENS)), ("lost.pfile", content(LOST))]))
+        self.write("b/plain.zip", make_zip([("x.txt", b"plain")]))
+        self.write("partly.zip", in_another_way([("x.pfile", content(OPENS))]))
+        self.write("b/x.txt.pfile", content(SECRET))
+
+    def test_dry_run_tells_what_the_run_does(self):
+        self.fill()
+
+        def told(*options, **more):
+            result = self.materialize(*options, status=1, **more)
+            lines = result.stdout.decode().splitlines()
+            kept = [line for line in lines if line.startswith(("Decrypted", "Archives", "Copied", "Failed", "Left"))]
+            warned = [line for line in result.stderr.splitlines() if "lost.pfile" in line]
+            return kept, warned
+
+        dry = told("--dry-run")
         self.assertFalse(self.dst.exists())
+        self.assertIn("Archives rewritten:    2", dry[0])
+        self.assertIn("Decrypted in archives: 3", dry[0])
+        self.assertEqual(len(dry[1]), 1)
+        self.assertEqual(dry, told())
+        place = ("--in-place", "--originals", self.folder / "originals")
+        dry = told(*place, "--dry-run", target=False)
+        self.assertIn("Archives rewritten:    1", dry[0])
+        self.assertEqual(dry, told(*place, target=False))
+
+    def test_what_was_not_looked_into_is_told(self):
+        self.fill()
+        self.write("both.zip", in_another_way([("x.pfile", content(OPENS)), ("y.txt.pfile", content(SECRET))]))
+        result = self.materialize(status=1)
+        self.assertIn(b"Archives partly seen:  2", result.stdout)
+        self.assertEqual(self.summary()["archives_partly_looked_into"], 2)
+        records = self.lines()
+        for name in ("partly.zip", "both.zip"):
+            self.assertIn("not all of the archive could be looked into", records[name]["message"])
+        self.assertIsNone(records["b/plain.zip"]["message"])
+        # And is as it was.
+        with zipfile.ZipFile(self.dst / "both.zip") as archive:
+            self.assertEqual([(info.filename, info.compress_type) for info in archive.infolist()],
+                             [("x.pfile", 9), ("y.txt", zipfile.ZIP_STORED)])
+            self.assertEqual(sha256(archive.read("y.txt")), SECRET["plain_sha256"])
+        self.assertEqual((self.dst / "partly.zip").read_bytes(), (self.src / "partly.zip").read_bytes())
+
+    def test_other_options_over_the_same_copy(self):
+        self.fill()
+        fresh = {}
+        for options in ((), ("--containers",), ("--containers", "--unreadable", "copy")):
+            dst = self.folder / ("fresh" + "".join(options))
+            tool.run("materialize", "--keyring", tool.KEYRING, *options, self.src, dst)
+            fresh[options] = {path.relative_to(dst): path.read_bytes() for path in dst.rglob("*")
+                              if path.is_file() and STATE not in path.parts}
+        for options in (*fresh, *reversed(fresh), *fresh):
+            tool.run("materialize", "--keyring", tool.KEYRING, *options, self.src, self.dst)
+            self.assertEqual({path.relative_to(self.dst): path.read_bytes() for path in self.dst.rglob("*")
+                              if path.is_file() and STATE not in path.parts},
+                             fresh[options])
+            self.verify("--against", self.src)
 
     def test_verify_finds_a_changed_source_and_copy(self):
         path = self.write("a.zip", make_zip([("x.txt.pfile", content(OPENS))]))
@@ -404,6 +461,81 @@ class InPlace(Case):
             self.assertIn("a.zip!/lost.pfile: no-key", result.stderr)
             self.assertEqual(path.read_bytes(), before)
         self.assertEqual([name.name for name in self.src.iterdir()], ["a.zip"])
+
+
+class FullDisk(Case):
+    def test_only_what_is_to_be_decrypted_needs_the_room(self):
+        mount = self.folder / "small"
+        mount.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", mount], check=False, capture_output=True)
+        if done.returncode != 0:
+            self.skipTest("cannot mount a tmpfs")
+        self.addCleanup(subprocess.run, ["umount", mount], check=False)
+        inner = make_zip([("fill", bytes(20 << 20)), ("x.txt.pfile", content(OPENS))], zipfile.ZIP_STORED)
+        data = make_zip([("inner.zip", inner)])
+        self.write("a.zip", data)
+        result = tool.run("materialize", "--keyring", tool.KEYRING, self.src, mount / "plain")
+        self.assertEqual(result.status, 0, result.stderr)
+        self.assertEqual((mount / "plain/a.zip").read_bytes(), data)
+        self.assertIn("not all of the archive", self.lines(dst=mount / "plain")["a.zip"]["message"])
+        result = self.materialize(dst=mount / "dst", status=1)
+        self.assertIn("No space left", result.stderr)
+        self.assertFalse((mount / "dst/a.zip").exists())
+        subprocess.run(["mount", "-o", "remount,size=200m", mount], check=True)
+        self.materialize(dst=mount / "dst")
+        with zipfile.ZipFile(mount / "dst/a.zip") as archive, zipfile.ZipFile(archive.open("inner.zip")) as nested:
+            self.assertEqual(sha256(nested.read("x.txt")), OPENS["plain_sha256"])
+
+
+class Killed(Case):
+    def setUp(self):
+        super().setUp()
+        readable = [(entry["path"], content(entry)) for entry in SAMPLES if entry["open"]]
+        for number in range(12):
+            inner = make_zip([(f"{number}.txt", b"plain"), *readable[number % 5:]])
+            self.write(f"{number % 3}/{number}.zip", make_zip([("in.zip", inner), ("x.txt.pfile", content(OPENS))]))
+        self.before = {path.relative_to(self.src): path.read_bytes() for path in self.src.rglob("*.zip")}
+        self.materialize(dst=self.folder / "expected")
+        self.after = {name: (self.folder / "expected" / name).read_bytes() for name in self.before}
+
+    def killed(self, *arguments):
+        deadline, kills, chance = time.monotonic() + KILL_SECONDS / 2, 0, random.Random(11)
+        while time.monotonic() < deadline:
+            process = tool.popen("materialize", "-q", "--keyring", tool.KEYRING, "--containers", *arguments)
+            time.sleep(chance.uniform(0.02, 0.4))
+            process.kill()
+            process.communicate()
+            kills += 1
+            yield
+        self.assertGreater(kills, 3)
+
+    def test_each_copy_is_whole_or_not_there(self):
+        for _ in self.killed(self.src, self.dst):
+            for path in self.dst.rglob("*.zip"):
+                self.assertEqual(path.read_bytes(), self.after[path.relative_to(self.dst)])
+        self.materialize()
+        for name in ("manifest.jsonl", "MISSING.jsonl"):
+            self.assertEqual((self.dst / STATE / name).read_bytes(),
+                             (self.folder / "expected" / STATE / name).read_bytes())
+        self.assertEqual({path.relative_to(self.dst) for path in self.dst.rglob("*")
+                          if path.is_file() and STATE not in path.parts}, set(self.after))
+        self.verify("--against", self.src)
+
+    def test_in_place_no_original_is_lost(self):
+        originals = self.folder / "originals"
+        for _ in self.killed("--in-place", "--originals", originals, self.src):
+            for name, before in self.before.items():
+                data, kept = (self.src / name).read_bytes(), originals / name
+                self.assertIn(data, (before, self.after[name]))
+                if data != before:
+                    self.assertEqual(kept.read_bytes(), before)
+        self.materialize("--in-place", "--originals", originals, target=False)
+        for name, before in self.before.items():
+            self.assertEqual((self.src / name).read_bytes(), self.after[name])
+            self.assertEqual((originals / name).read_bytes(), before)
+        self.assertEqual({path.relative_to(self.src) for path in self.src.rglob("*") if path.is_file()}, set(self.before))
+        done = tool.run("verify", originals)
+        self.assertEqual(done.status, 0, done.stdout)
 
 
 class Hostile(Case):
