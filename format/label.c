@@ -7,6 +7,7 @@
 #include "format/cfb.h"
 #include "format/dataspaces.h"
 #include "format/pdf_private.h"
+#include "format/property_set.h"
 #include "format/zip.h"
 
 #define ZIP_MAX_BYTES (8 * 1024 * 1024)
@@ -36,18 +37,38 @@ read_package (TpdSource *source)
 
 /* --- Compound files ----------------------------------------------------- */
 
+/* NULL: there is none that could be read. (transfer full) */
+static GBytes *
+read_stream (TpdCfb *cfb, const char *path, gsize max)
+{
+  const TpdCfbEntry *entry = NULL;
+
+  if (!tpd_cfb_find (cfb, NULL, path, &entry, NULL) || entry == NULL || entry->type != TPD_CFB_STREAM)
+    return NULL;
+  return tpd_cfb_stream_read (cfb, entry, max, NULL);
+}
+
 static TpdLabel *
 read_compound (TpdSource *source)
 {
   g_autoptr (TpdCfb) cfb = tpd_cfb_open (source, NULL);
-  g_autoptr (GBytes) text = NULL;
-  const TpdCfbEntry *entry = NULL;
+  g_autoptr (GBytes) text = NULL, set = NULL;
+  g_autoptr (TpdLabel) label = NULL;
 
-  if (cfb == NULL || !tpd_cfb_find (cfb, NULL, TPD_DATASPACES_STORAGE "/TransformInfo/LabelInfo", &entry, NULL)
-      || entry == NULL || entry->type != TPD_CFB_STREAM)
+  if (cfb == NULL)
     return NULL;
-  text = tpd_cfb_stream_read (cfb, entry, TPD_LABEL_INFO_MAX, NULL);
-  return text != NULL ? tpd_label_parse (g_bytes_get_data (text, NULL), g_bytes_get_size (text)) : NULL;
+  text = read_stream (cfb, TPD_DATASPACES_STORAGE "/TransformInfo/LabelInfo", TPD_LABEL_INFO_MAX);
+  if (text != NULL)
+    label = tpd_label_parse (g_bytes_get_data (text, NULL), g_bytes_get_size (text));
+  set = read_stream (cfb, TPD_PROPERTY_SET_CUSTOM, TPD_PROPERTY_SET_MAX);
+  if (set != NULL)
+    {
+      g_autoptr (GPtrArray) properties =
+          tpd_property_set_custom (g_bytes_get_data (set, NULL), g_bytes_get_size (set), TPD_LABEL_PREFIX);
+
+      tpd_label_merge (&label, tpd_label_of_properties (properties));
+    }
+  return g_steal_pointer (&label);
 }
 
 /* --- PDF ---------------------------------------------------------------- */

@@ -9,7 +9,8 @@
 /*
  * The label in the clear part of a file: Office packages
  * (docMetadata/LabelInfo.xml, docProps/custom.xml), compound files (LabelInfo,
- * also of protected ones) and PDF documents (XMP). Reads no more than the
+ * and the custom properties of binary Office files; also of protected ones) and
+ * PDF documents (XMP). Reads no more than the
  * budget of a probe allows, and inflates no more than 4 MiB. NULL if there is
  * none that can be found so: a label is no reason for an error. (transfer full)
  */

@@ -12,7 +12,6 @@
 #define MAX_ELEMENTS 20000
 #define MAX_VALUE 1024
 
-#define PREFIX "MSIP_Label_"
 #define GUID_LEN (TPD_GUID_SIZE - 1)
 
 typedef enum {
@@ -61,6 +60,15 @@ candidate_clear (gpointer data)
 
   label_clear (&candidate->label);
   g_free (candidate->parent);
+}
+
+static GArray *
+candidates_new (void)
+{
+  GArray *all = g_array_new (FALSE, TRUE, sizeof (Candidate));
+
+  g_array_set_clear_func (all, candidate_clear);
+  return all;
 }
 
 /* NULL when there are too many. */
@@ -178,12 +186,12 @@ put_word (Candidate *candidate, Word word, const char *value)
 static gboolean
 put_property (GArray *all, const char *name, const char *value)
 {
-  const gsize prefix = strlen (PREFIX);
+  const gsize prefix = strlen (TPD_LABEL_PREFIX);
   g_autofree char *text = NULL;
   char guid[TPD_GUID_SIZE];
   Candidate *candidate;
 
-  if (g_ascii_strncasecmp (name, PREFIX, prefix) != 0 || strlen (name) <= prefix + GUID_LEN + 1
+  if (g_ascii_strncasecmp (name, TPD_LABEL_PREFIX, prefix) != 0 || strlen (name) <= prefix + GUID_LEN + 1
       || name[prefix + GUID_LEN] != '_')
     return FALSE;
   text = g_strndup (name + prefix, GUID_LEN);
@@ -338,7 +346,7 @@ read_xmp (GArray *all, const xmlNode *root)
       if (name_is (node, "labels"))
         for (const xmlNode *item = tpd_xml_path (node, "Bag/li"); item != NULL; item = tpd_xml_next (item, "li"))
           read_xmp_label (all, item, &left);
-      else if (g_str_has_prefix ((const char *) node->name, PREFIX))
+      else if (g_str_has_prefix ((const char *) node->name, TPD_LABEL_PREFIX))
         {
           g_autofree char *value = tpd_xml_text (node);
           if (value != NULL)
@@ -413,8 +421,7 @@ tpd_label_parse (const char *text, gsize len)
   doc = tpd_xml_parse (text, len, "label", NULL);
   if (doc == NULL)
     return NULL;
-  all = g_array_new (FALSE, TRUE, sizeof (Candidate));
-  g_array_set_clear_func (all, candidate_clear);
+  all = candidates_new ();
   root = tpd_xml_root (doc);
   if (name_is (root, "labelList"))
     read_label_list (all, root);
@@ -424,6 +431,16 @@ tpd_label_parse (const char *text, gsize len)
     read_license_data (all, root);
   else
     read_xmp (all, root);
+  return choose (all);
+}
+
+TpdLabel *
+tpd_label_of_properties (const GPtrArray *properties)
+{
+  g_autoptr (GArray) all = candidates_new ();
+
+  for (guint i = 0; i + 1 < properties->len; i += 2)
+    put_property (all, g_ptr_array_index (properties, i), g_ptr_array_index (properties, i + 1));
   return choose (all);
 }
 

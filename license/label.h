@@ -6,7 +6,8 @@
  *
  *   LabelInfo       [MS-OFFCRYPTO] 2.6: root `labelList`, an element a label
  *   properties      names MSIP_Label_GUID_Name, _SiteId, _Method, _SetDate ...:
- *                   in docProps/custom.xml, and as elements of XMP
+ *                   in docProps/custom.xml, as elements of XMP, and in the
+ *                   property sets of binary Office files
  *   XMP             msip:labels, a list of msip-label:Id, :Name ...
  *   license         AUTHENTICATEDDATA of id LABEL
  */
@@ -36,6 +37,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdLabel, tpd_label_free)
  * no such XML. `text` need not be valid. (transfer full)
  */
 TpdLabel *tpd_label_parse (const char *text, gsize len);
+
+/* What the names of properties begin with that tell of labels. */
+#define TPD_LABEL_PREFIX "MSIP_Label_"
+
+/* The same of properties read elsewhere: names and values by turns, valid UTF-8.
+ * (transfer full) */
+TpdLabel *tpd_label_of_properties (const GPtrArray *properties);
 
 /* The label in the signed data of a license, NULL if there is none. (transfer full) */
 TpdLabel *tpd_label_of_license (const TpdLicense *license);

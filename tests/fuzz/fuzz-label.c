@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sensitivity labels: the texts of all forms, and the files that hold them. */
 #include "format/label.h"
+#include "format/property_set.h"
 #include "format/zip.h"
 #include "fuzz.h"
 #include "license/label.h"
@@ -34,6 +35,19 @@ check_members (TpdSource *source)
     }
 }
 
+static void
+check_properties (const uint8_t *data, size_t size)
+{
+  g_autoptr (GPtrArray) found = tpd_property_set_custom (data, size, "");
+  TpdLabel *label = tpd_label_of_properties (found);
+
+  g_assert (found->len % 2 == 0);
+  for (guint i = 0; i < found->len; i++)
+    g_assert (g_utf8_validate (g_ptr_array_index (found, i), -1, NULL));
+  if (label != NULL)
+    check_label (label);
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
@@ -46,5 +60,6 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   if (label != NULL)
     check_label (label);
   check_members (source);
+  check_properties (data, size);
   return 0;
 }

@@ -11,6 +11,7 @@ import zipfile
 import tool
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "fuzz"))
+import olemaker
 import opener
 
 LABEL = "074e257c-5848-4582-9a6f-34a182080e71"
@@ -74,6 +75,25 @@ class Plain(unittest.TestCase):
     def test_label_info_wins_over_old_properties(self):
         shown = show("a.docx", package({**BOTH, "docProps/custom.xml": custom("Public", OTHER)}))
         self.assertEqual(shown["label"], {**WHOLE, "name": None, "set_date": None})
+
+    def test_binary_office(self):
+        values = {"Enabled": "true", "Name": "Sécret", "SiteId": SITE, "Method": "Privileged",
+                  "SetDate": "2024-02-03T04:05:06Z"}
+        named = {"Reviewer": "Jürgen", **{f"MSIP_Label_{LABEL}_{word}": value for word, value in values.items()}}
+        for page in (1252, 1200, 65001):
+            for name, stream in (("a.doc", "WordDocument"), ("a.xls", "Workbook"), ("a.ppt", "PowerPoint Document")):
+                with self.subTest(page=page, name=name):
+                    data = olemaker.compound({stream: b"x", olemaker.CUSTOM: olemaker.property_set(named, page)})
+                    shown = show(name, data)
+                    self.assertEqual((shown["verdict"], shown["protected"]), ("not-protected", False))
+                    self.assertEqual(shown["label"], {**WHOLE, "name": "Sécret"})
+        for word, value in (("Enabled", "false"), ("Enabled", False), ("Removed", "true")):
+            with self.subTest(word=word, value=value):
+                less = {**named, f"MSIP_Label_{LABEL}_{word}": value}
+                data = olemaker.compound({"WordDocument": b"x", olemaker.CUSTOM: olemaker.property_set(less)})
+                self.assertIsNone(show("a.doc", data)["label"])
+        data = olemaker.compound({"WordDocument": b"x", olemaker.CUSTOM: olemaker.property_set({"Reviewer": "x"})})
+        self.assertIsNone(show("a.doc", data)["label"])
 
     def test_none(self):
         self.assertIsNone(show("a.docx", package({}))["label"])
