@@ -41,7 +41,9 @@ class Case:
 
 
 class Bench:
-    def __init__(self, build, corpora, templates, options):
+    """The cases; they are named without anything, and made once it is prepared."""
+
+    def prepare(self, build, corpora, templates, options):
         self.build, self.corpora, self.options = build, corpora, options
         self.trash = None
         self.reader_program = os.path.join(build, "bench", "reader")
@@ -128,13 +130,16 @@ class Bench:
 
     def big_cases(self):
         for form in FORMS:
-            goals = self.plain_goals() if form == "plain" else PROTECTED_GOALS
-            warm = [("tpdfs", "native", 0.8)]
-            yield f"seq-cold-{form}", lambda n, f=form, g=goals["seq"]: self.big_case(n, f, "seq", False, g)
-            yield f"seq-warm-{form}", lambda n, f=form, g=warm: self.big_case(n, f, "seq", True, g)
-            yield f"random-{form}", lambda n, f=form, g=goals["rand"]: self.big_case(n, f, "rand", False, g, RANDOM_READS)
-            yield f"parallel-{form}", lambda n, f=form, g=goals["par"]: self.big_case(n, f, "par", False, g, 8)
-            yield f"mmap-{form}", lambda n, f=form, g=goals["mmap"]: self.big_case(n, f, "mmap", False, g)
+            for manner, word, warm, more in (("seq-cold", "seq", False, ()), ("seq-warm", "seq", True, ()),
+                                             ("random", "rand", False, (RANDOM_READS,)), ("parallel", "par", False, (8,)),
+                                             ("mmap", "mmap", False, ())):
+                yield f"{manner}-{form}", lambda n, f=form, w=word, c=warm, m=more: self.big_case(
+                    n, f, w, c, self.big_goals(f, w, c), *m)
+
+    def big_goals(self, form, manner, warm):
+        if warm:
+            return [("tpdfs", "native", 0.8)]
+        return (self.plain_goals() if form == "plain" else PROTECTED_GOALS)[manner]
 
     def plain_goals(self):
         """Those of the mount that reads them itself, and of the kernel's passthrough where there is any."""
@@ -188,9 +193,9 @@ class Bench:
         yield "find-size", lambda n: self.tree_case(n, self.find_size, products=self.with_index(), goals=[
             ("tpdfs", "native", 5, "<="), ("tpdfs", "bindfs", 1, "<="),
             ("tpdfs-index", "native", 4, "<="), ("tpdfs-index", "gocryptfs", 1, "<=")])
-        hp = [] if self.passthrough_hp.missing else [self.passthrough_hp]
-        yield "find-name", lambda n: self.tree_case(n, self.find_name, products=hp, goals=[
-            ("tpdfs", "copyfs", 1.5, "<="), ("tpdfs", "passthrough_hp", 1.5, "<=")])
+        yield "find-name", lambda n: self.tree_case(
+            n, self.find_name, products=[hp for hp in [self.passthrough_hp] if not hp.missing], goals=[
+                ("tpdfs", "copyfs", 1.5, "<="), ("tpdfs", "passthrough_hp", 1.5, "<=")])
         yield "ls-l", lambda n: self.tree_case(n, lambda path: self.read("stat", path)["seconds"])
         yield "ls-l-one", lambda n: self.tree_case(
             n, lambda path: self.run("ls", "-lU", path), tree=self.corpora.flat(),
