@@ -25,6 +25,8 @@
 #define BUSY_MS 20
 #define CACHE_PAGES "256"
 #define MAX_TRIES 10
+/* Opening it is worth waiting for a scan that is ending. */
+#define PATIENCE_US (2 * G_USEC_PER_SEC)
 #define READ_ONLY_VFS "tpd-read-only"
 
 typedef struct {
@@ -234,18 +236,22 @@ try_connections (TpdIndexHints *hints, guint n, gboolean network, GError **error
 }
 
 /* The last scan that closes the database removes the log, until one of these
- * has it open. */
+ * has it open; while it does that, the database is locked. */
 static gboolean
 open_connections (TpdIndexHints *hints, guint n, gboolean network, GError **error)
 {
   g_autoptr (GError) failed = NULL;
+  const gint64 end = g_get_monotonic_time () + PATIENCE_US;
+  guint tries = 0;
 
-  for (guint tries = 0; tries < MAX_TRIES; tries++)
+  for (;;)
     {
       g_clear_error (&failed);
       if (try_connections (hints, n, network, &failed))
         return TRUE;
-      if (tpd_error_get_errno (failed) != ENOENT)
+      if (tpd_error_get_errno (failed) == EBUSY && g_get_monotonic_time () < end)
+        g_usleep (BUSY_MS * 1000);
+      else if (tpd_error_get_errno (failed) != ENOENT || ++tries >= MAX_TRIES)
         break;
     }
   g_propagate_error (error, g_steal_pointer (&failed));

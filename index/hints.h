@@ -2,7 +2,7 @@
 /*
  * The index as the mount sees it: a file that others write, and that may be
  * old, missing or wrong. It is only read, nothing is made, renamed or repaired,
- * and no caller waits for a writer. What it says are hints: whoever serves
+ * and once it is open no caller waits for a writer. What it says are hints: whoever serves
  * content looks for himself.
  *
  *   TpdIndexHints   an index, open for reading; any number of threads
@@ -30,7 +30,8 @@ typedef struct _TpdIndexPage TpdIndexPage;
  * most `connections` threads read it at a time. `keyring` (may be NULL) must
  * outlive it. Errors: TPD_ERROR_ERRNO + ENOENT when there is none;
  * TPD_ERROR_USAGE when it is not to be trusted, because others can write it;
- * else as for tpd_index_open(). A thread may be confined once it is open; a
+ * else as for tpd_index_open(). Waits up to two seconds for a scan that has it
+ * locked because it is ending. A thread may be confined once it is open; a
  * file that is renamed or removed then stays the index. (transfer full)
  */
 TpdIndexHints *tpd_index_hints_open (const char *path, const char *root, const TpdKeyring *keyring, guint connections,

@@ -194,6 +194,31 @@ test_beside_a_writer (Fixture *f, gconstpointer data)
     }
 }
 
+static gpointer
+unlock_soon (gpointer db)
+{
+  g_usleep (300 * 1000);
+  g_assert_cmpint (sqlite3_close (db), ==, SQLITE_OK);
+  return NULL;
+}
+
+/* As by a scan that ends, and tidies up. */
+static void
+test_locked_for_a_moment (Fixture *f, gconstpointer data)
+{
+  write_rows (f, "a", 3);
+  sqlite3 *db = NULL;
+  GThread *thread;
+
+  g_assert_cmpint (sqlite3_open_v2 (f->path, &db, SQLITE_OPEN_READWRITE, NULL), ==, SQLITE_OK);
+  g_assert_cmpint (sqlite3_exec (db, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT", NULL, NULL, NULL), ==,
+                   SQLITE_OK);
+  thread = g_thread_new ("unlock", unlock_soon, db);
+  g_autoptr (TpdIndexHints) hints = open_hints (f);
+  g_thread_join (thread);
+  g_assert_cmpint (find_dir (hints, "a"), >, 0);
+}
+
 static void
 assert_refused (Fixture *f, int code)
 {
@@ -287,6 +312,7 @@ main (int argc, char **argv)
   ADD ("rows left out", test_rows_left_out);
   ADD ("the key that is held", test_the_key_that_is_held);
   ADD ("beside a writer", test_beside_a_writer);
+  ADD ("locked for a moment", test_locked_for_a_moment);
   ADD ("nothing is made", test_nothing_is_made);
   ADD ("what others can write", test_what_others_can_write);
   ADD ("what is no index", test_what_is_no_index);
