@@ -13,6 +13,7 @@
 #include "fs/listers.h"
 #include "fs/look.h"
 #include "fs/open_file.h"
+#include "fs/ops.h"
 
 #define MAX_DIRECTORY_FDS 256
 #define TIMEOUT_AUTO 1.0
@@ -158,6 +159,7 @@ tpd_fs_start (TpdFs *fs)
   sigfillset (&all);
   pthread_sigmask (SIG_BLOCK, &all, &before);
   fs->listers = tpd_listers_new (options->threads);
+  fs->ahead = tpd_ahead_new (fs->inodes, tpd_op_drop_directory);
   fs->decoder = tpd_decoder_new (tpd_fs_options_decoders (options), options->decode_budget, tpd_look_decode, fs);
   pthread_sigmask (SIG_SETMASK, &before, NULL);
 }
@@ -167,6 +169,7 @@ tpd_fs_free (TpdFs *fs)
 {
   if (fs->listers != NULL)
     g_thread_pool_free (fs->listers, FALSE, TRUE);
+  g_clear_pointer (&fs->ahead, tpd_ahead_free);
   g_clear_pointer (&fs->decoder, tpd_decoder_free);
   g_clear_pointer (&fs->walkers, tpd_walkers_free);
   g_clear_pointer (&fs->views, tpd_views_free);

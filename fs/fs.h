@@ -11,6 +11,7 @@
 
 #include "crypto/keys.h"
 #include "crypto/unwrapper.h"
+#include "fs/ahead.h"
 #include "fs/decode.h"
 #include "fs/devices.h"
 #include "fs/dirfd.h"
@@ -66,6 +67,7 @@ typedef struct _TpdFs {
   TpdViews *views; /* NULL with names=source */
   TpdDevices *devices;
   TpdWalkers *walkers;
+  TpdAhead *ahead; /* of directories to be opened; NULL until tpd_fs_start() */
   GThreadPool *listers; /* help to fill large READDIRPLUS replies */
   TpdReport *report;
   TpdNotifier *notifier; /* NULL until the session exists */

@@ -101,11 +101,22 @@ tpd_listers_new (guint threads)
   return g_thread_pool_new (help, NULL, (gint) CLAMP (threads, 1, MAX_HELPERS), FALSE, NULL);
 }
 
+/* Asking the system each time opens files. */
+static guint
+processors (void)
+{
+  static gsize known;
+
+  if (g_once_init_enter (&known))
+    g_once_init_leave (&known, g_get_num_processors ());
+  return (guint) known;
+}
+
 TpdListersJob *
 tpd_listers_begin (GThreadPool *listers, TpdListersWork work, gpointer data, guint n)
 {
   TpdListersJob *job = g_new0 (TpdListersJob, 1);
-  guint helpers = MIN (n / ITEMS_A_HELPER, MAX (g_get_num_processors (), 2) - 1);
+  guint helpers = MIN (n / ITEMS_A_HELPER, MAX (processors (), 2) - 1);
 
   job->listers = listers;
   job->work = work;

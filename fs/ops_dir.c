@@ -18,6 +18,9 @@
  *
  * While such a reply is taken in, the next one is worked on already (`ahead`);
  * what it found counts for a moment only, and dates from when it was begun.
+ * With the last one of a directory, that is the first one of the directory
+ * which is likely to be opened next (fs/ahead.h): it is sent if no name of that
+ * directory has changed meanwhile.
  */
 #include "fs/ops.h"
 
@@ -28,6 +31,7 @@
 #include <unistd.h>
 
 #include "fs/attr.h"
+#include "fs/contents.h"
 #include "fs/listers.h"
 #include "fs/status.h"
 
@@ -35,25 +39,29 @@
 #define MAX_REPLY (1024 * 1024)
 /* What was found out ahead is not sent when it is older. */
 #define AHEAD_MAX_US 100000
-
-/* Counted; shared by the requests that are answered from it. */
-typedef struct {
-  int ref_count; /* atomic */
-  TpdListing *listing;
-  TpdView *view;     /* NULL: names as in the source */
-  char *status_name; /* the root only: what a `.tpdfs` of the source is shown as */
-} Contents;
+/* Larger directories, in bytes, are not read before they are asked for. */
+#define AHEAD_MAX_DIRECTORY (4 * 1024 * 1024)
+/* The coarsest clock of a file system: FAT's two seconds. */
+#define RACY_US (2 * G_USEC_PER_SEC)
 
 typedef struct _Batch Batch;
 
 typedef struct {
+  TpdFs *fs;
   TpdNode *node; /* counted reference */
   int fd;        /* not O_PATH */
   TpdDevice device;
   GMutex lock;
-  Contents *contents; /* under lock; NULL before the first READDIR */
-  Batch *ahead;       /* under lock: likely to be asked for next; may be NULL */
+  TpdContents *contents; /* under lock; NULL before the first READDIR */
+  Batch *ahead;          /* under lock: likely to be asked for next; may be NULL */
+  guint64 last_child;    /* under lock: of the directories that were listed */
 } OpenDir;
+
+/* Of a directory that may be prepared: what the one before it was read with. */
+typedef struct {
+  TpdFs *fs;
+  gsize size;
+} Manner;
 
 typedef struct {
   fuse_req_t req;
@@ -78,61 +86,29 @@ typedef struct {
 struct _Batch {
   TpdFs *fs;
   OpenDir *dir;
-  Contents *contents; /* counted reference */
-  GArray *items;      /* of Item */
-  off_t start, end;   /* offsets: of the reply, and of what comes after it */
-  gsize size;         /* of the reply */
-  gboolean all;       /* attributes of all entries are wanted */
-  gboolean indexed;   /* the index may know what is in a file */
-  gboolean early;     /* begun before it was asked for */
+  TpdContents *contents; /* counted reference */
+  GArray *items;         /* of Item */
+  off_t start, end;      /* offsets: of the reply, and of what comes after it */
+  gsize size;            /* of the reply */
+  gboolean all;          /* attributes of all entries are wanted */
+  gboolean indexed;      /* the index may know what is in a file */
+  gboolean early;        /* begun before it was asked for */
   gint64 begun;
   TpdListersJob *job;
 };
 
-static void
-contents_unref (Contents *contents)
-{
-  if (!g_atomic_int_dec_and_test (&contents->ref_count))
-    return;
-  g_clear_pointer (&contents->view, tpd_view_unref);
-  g_clear_pointer (&contents->listing, tpd_listing_unref);
-  g_free (contents->status_name);
-  g_free (contents);
-}
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (Contents, contents_unref)
-
-static int
-contents_read (TpdFs *fs, OpenDir *dir, Contents **out)
-{
-  g_autoptr (Contents) contents = g_new0 (Contents, 1);
-  int errnum;
-
-  contents->ref_count = 1;
-  tpd_fs_count (fs, TPD_COUNT_LISTINGS, 1);
-  errnum = tpd_listing_read (dir->fd, &contents->listing);
-  if (errnum == 0 && fs->views != NULL && !tpd_attr_is_beyond (fs, dir->node->stamp.dev))
-    errnum = tpd_views_get (fs->views, dir->node->id, dir->fd, contents->listing, &contents->view);
-  if (errnum != 0)
-    return errnum;
-  if (dir->node->id == TPD_NODE_ROOT)
-    contents->status_name = tpd_attr_shown_status_name (fs);
-  *out = g_steal_pointer (&contents);
-  return 0;
-}
-
 /* What to answer from. The lock is held while the source is read: requests
  * for one handle would otherwise all read it. */
 static int
-contents_get (TpdFs *fs, OpenDir *dir, gboolean anew, Contents **out)
+contents_get (TpdFs *fs, OpenDir *dir, gboolean anew, TpdContents **out)
 {
   int errnum = 0;
 
   g_mutex_lock (&dir->lock);
   if (anew)
-    g_clear_pointer (&dir->contents, contents_unref);
+    g_clear_pointer (&dir->contents, tpd_contents_unref);
   if (dir->contents == NULL)
-    errnum = contents_read (fs, dir, &dir->contents);
+    errnum = tpd_contents_read (fs, dir->node, dir->fd, &dir->contents);
   if (errnum == 0)
     {
       *out = dir->contents;
@@ -140,39 +116,6 @@ contents_get (TpdFs *fs, OpenDir *dir, gboolean anew, Contents **out)
     }
   g_mutex_unlock (&dir->lock);
   return errnum;
-}
-
-static gboolean
-is_dots (const char *name)
-{
-  return strcmp (name, ".") == 0 || strcmp (name, "..") == 0;
-}
-
-/* Snapshots show the whole tree once more for each of them. */
-static gboolean
-is_snapshot_directory (const TpdListingEntry *entry)
-{
-  static const char *const names[] = { ".snapshot", "~snapshot", ".zfs" };
-
-  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
-    if (strcmp (entry->name, names[i]) == 0)
-      return entry->type == DT_DIR || entry->type == DT_UNKNOWN;
-  return FALSE;
-}
-
-/* The name to list the entry under, NULL to leave it out. */
-static const char *
-shown_name (TpdFs *fs, const OpenDir *dir, const Contents *contents, const TpdListingEntry *entry)
-{
-  if (is_dots (entry->name))
-    return entry->name;
-  if (tpd_attr_is_beyond (fs, dir->node->stamp.dev))
-    return NULL;
-  if (!fs->options->snapshots && is_snapshot_directory (entry))
-    return NULL;
-  if (contents->status_name != NULL && strcmp (entry->name, TPD_STATUS_NAME) == 0)
-    return contents->status_name;
-  return contents->view != NULL ? tpd_view_shown (contents->view, entry->name) : entry->name;
 }
 
 /* Adds an entry; FALSE when it does not fit. */
@@ -258,7 +201,7 @@ choose (Batch *batch, const Reply *reply)
       Item item = { 0 };
 
       tpd_listing_get (batch->contents->listing, (guint) i, &entry);
-      item.name = shown_name (batch->fs, dir, batch->contents, &entry);
+      item.name = tpd_contents_shown (batch->fs, dir->node, batch->contents, &entry);
       if (item.name == NULL)
         continue;
       used += length_of (reply, item.name);
@@ -269,7 +212,7 @@ choose (Batch *batch, const Reply *reply)
       item.param.attr.st_ino = tpd_device_ino (&dir->device, entry.ino);
       item.param.attr.st_mode = (mode_t) DTTOIF (entry.type);
       /* Directories are about to be entered, and cost no look. */
-      item.sized = reply->plus && !is_dots (item.name) && (batch->all || entry.type == DT_DIR);
+      item.sized = reply->plus && !tpd_is_dots (item.name) && (batch->all || entry.type == DT_DIR);
       item.fresh = entry.type == DT_REG;
       item.ino = entry.ino;
       g_array_append_val (batch->items, item);
@@ -278,7 +221,7 @@ choose (Batch *batch, const Reply *reply)
 
 /* Begins to work on the reply from `start` on; takes `contents`. */
 static Batch *
-batch_begin (TpdFs *fs, OpenDir *dir, Contents *contents, const Reply *reply, gboolean all, off_t start)
+batch_begin (TpdFs *fs, OpenDir *dir, TpdContents *contents, const Reply *reply, gboolean all, off_t start)
 {
   Batch *batch = g_new0 (Batch, 1);
 
@@ -301,7 +244,7 @@ static void
 batch_free (Batch *batch)
 {
   g_array_unref (batch->items);
-  contents_unref (batch->contents);
+  tpd_contents_unref (batch->contents);
   g_free (batch);
 }
 
@@ -321,6 +264,35 @@ batch_drop (Batch *batch)
   batch_free (batch);
 }
 
+/* Whether a listing that was read before the directory was opened is what would
+ * be read now. A change that came right after another one may not show. */
+static gboolean
+is_current (const Batch *batch, int fd)
+{
+  const TpdStamp *then = tpd_listing_stamp (batch->contents->listing);
+  struct stat st;
+  TpdStamp now;
+
+  if (fstat (fd, &st) != 0)
+    return FALSE;
+  tpd_stamp_from_stat (&now, &st);
+  return tpd_stamp_same_content (&now, then) && g_get_real_time () - then->ctime_ns / 1000 > RACY_US + AHEAD_MAX_US;
+}
+
+static void
+set_contents (OpenDir *dir, TpdContents *contents)
+{
+  TpdContents *old;
+
+  g_atomic_int_inc (&contents->ref_count);
+  g_mutex_lock (&dir->lock);
+  old = dir->contents;
+  dir->contents = contents;
+  g_mutex_unlock (&dir->lock);
+  if (old != NULL)
+    tpd_contents_unref (old);
+}
+
 /* What was begun ahead, if it is what is asked for now. */
 static Batch *
 take_ahead (OpenDir *dir, const Reply *reply, off_t off)
@@ -332,9 +304,13 @@ take_ahead (OpenDir *dir, const Reply *reply, off_t off)
   g_mutex_unlock (&dir->lock);
   if (batch == NULL)
     return NULL;
-  if (reply->plus && batch->start == off && off > 0 && batch->size == reply->size
-      && g_get_monotonic_time () - batch->begun < AHEAD_MAX_US)
-    return batch;
+  if (reply->plus && batch->start == off && batch->size == reply->size
+      && g_get_monotonic_time () - batch->begun < AHEAD_MAX_US && (off > 0 || is_current (batch, dir->fd)))
+    {
+      if (off == 0)
+        set_contents (dir, batch->contents);
+      return batch;
+    }
   batch_drop (batch);
   return NULL;
 }
@@ -401,6 +377,33 @@ add_items (Batch *batch, Reply *reply)
     }
 }
 
+/* Notes in which order the directories come that `batch` names. */
+static void
+note_order (Batch *batch)
+{
+  OpenDir *dir = batch->dir;
+  TpdAhead *ahead = batch->fs->ahead;
+
+  g_mutex_lock (&dir->lock);
+  if (batch->start == 0)
+    {
+      dir->last_child = 0;
+      tpd_ahead_note (ahead, dir->node->id, 0, 0);
+    }
+  for (guint i = 0; i < batch->items->len; i++)
+    {
+      const Item *item = &g_array_index (batch->items, Item, i);
+
+      if (item->gone || item->param.ino == 0 || !S_ISDIR (item->param.attr.st_mode))
+        continue;
+      tpd_ahead_note (ahead, dir->node->id, dir->last_child, item->param.ino);
+      dir->last_child = item->param.ino;
+    }
+  if (dir->last_child != 0)
+    tpd_ahead_note (ahead, dir->node->id, dir->last_child, 0);
+  g_mutex_unlock (&dir->lock);
+}
+
 /* The entries from `off` on, as far as they fit. */
 static int
 get_batch (TpdFs *fs, OpenDir *dir, const Reply *reply, off_t off, Batch **out)
@@ -409,7 +412,7 @@ get_batch (TpdFs *fs, OpenDir *dir, const Reply *reply, off_t off, Batch **out)
 
   if (batch == NULL)
     {
-      Contents *contents;
+      TpdContents *contents;
       gboolean all =
           reply->plus && tpd_walkers_want_attributes (fs->walkers, fuse_req_ctx (reply->req)->pid, dir->node->id);
       int errnum = contents_get (fs, dir, off == 0, &contents);
@@ -435,6 +438,8 @@ fill_reply (TpdFs *fs, OpenDir *dir, Reply *reply, off_t off, Batch **out)
 
       if (errnum != 0)
         return errnum;
+      if (reply->plus)
+        note_order (batch);
       add_items (batch, reply);
       /* An empty reply is the end: where all have gone, others may follow. */
       if (reply->used > 0 || batch->end == batch->start)
@@ -447,59 +452,118 @@ fill_reply (TpdFs *fs, OpenDir *dir, Reply *reply, off_t off, Batch **out)
     }
 }
 
+/* Takes `fd`, of fstat `st`, and `node`. */
+static OpenDir *
+open_dir_new (TpdFs *fs, TpdNode *node, int fd, const struct stat *st)
+{
+  OpenDir *dir = g_new0 (OpenDir, 1);
+
+  dir->fs = fs;
+  dir->node = node;
+  dir->fd = fd;
+  g_mutex_init (&dir->lock);
+  tpd_devices_get (fs->devices, st->st_dev, fd, ".", &dir->device);
+  return dir;
+}
+
+void
+tpd_op_drop_directory (gpointer data)
+{
+  OpenDir *dir = data;
+
+  g_clear_pointer (&dir->ahead, batch_drop);
+  g_clear_pointer (&dir->contents, tpd_contents_unref);
+  g_mutex_clear (&dir->lock);
+  close (dir->fd);
+  tpd_node_unref (dir->fs->inodes, dir->node);
+  g_free (dir);
+}
+
+/* Opens the directory and begins its first reply; TpdAheadPrepare. */
+static gpointer
+prepare (gpointer data, guint64 id)
+{
+  const Manner *manner = data;
+  TpdFs *fs = manner->fs;
+  const Reply reply = { .size = manner->size, .plus = TRUE };
+  TpdNode *node = tpd_inodes_get (fs->inodes, id);
+  TpdContents *contents;
+  struct stat st;
+  OpenDir *dir;
+  int fd;
+
+  if (node == NULL)
+    return NULL;
+  if (node->type != S_IFDIR >> 12 || tpd_dirs_open (fs->dirs, node, O_RDONLY | O_DIRECTORY, &fd, &st) != 0)
+    {
+      tpd_node_unref (fs->inodes, node);
+      return NULL;
+    }
+  dir = open_dir_new (fs, node, fd, &st);
+  if (st.st_size <= AHEAD_MAX_DIRECTORY && tpd_contents_read (fs, dir->node, dir->fd, &contents) == 0)
+    {
+      dir->ahead = batch_begin (fs, dir, contents, &reply, TRUE, 0);
+      dir->ahead->early = TRUE;
+    }
+  return dir;
+}
+
+/* Which directory to prepare now that `batch` is sent; 0: none. */
+static guint64
+next_directory (const Batch *batch)
+{
+  if (!batch->all || batch->fs->timeout == 0
+      || (batch->items->len > 0 && (guint64) batch->end < tpd_listing_length (batch->contents->listing)))
+    return 0;
+  return tpd_ahead_guess (batch->fs->ahead, batch->dir->node->id);
+}
+
+static int
+open_directory (TpdFs *fs, fuse_ino_t ino, OpenDir **out)
+{
+  TpdNode *node = tpd_inodes_get (fs->inodes, ino);
+  struct stat st;
+  int fd, errnum;
+
+  errnum = node != NULL ? tpd_dirs_open (fs->dirs, node, O_RDONLY | O_DIRECTORY, &fd, &st) : ESTALE;
+  if (errnum == 0)
+    *out = open_dir_new (fs, node, fd, &st);
+  else
+    tpd_node_unref (fs->inodes, node);
+  return errnum;
+}
+
 void
 tpd_op_opendir (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
   TpdFs *fs = tpd_fs_of (req);
-  TpdNode *node;
-  OpenDir *dir;
-  struct stat st;
-  int fd, errnum;
+  OpenDir *dir = NULL;
+  int errnum = 0;
 
   if (tpd_status_is (ino))
     {
       fuse_reply_open (req, fi);
       return;
     }
-  node = tpd_inodes_get (fs->inodes, ino);
-  errnum = node != NULL ? tpd_dirs_open (fs->dirs, node, O_RDONLY | O_DIRECTORY, &fd, &st) : ESTALE;
+  dir = tpd_ahead_take (fs->ahead, fuse_req_ctx (req)->pid, ino);
+  if (dir == NULL)
+    errnum = open_directory (fs, ino, &dir);
   if (errnum != 0)
     {
-      tpd_node_unref (fs->inodes, node);
       fuse_reply_err (req, errnum);
       return;
     }
-  dir = g_new0 (OpenDir, 1);
-  dir->node = node;
-  dir->fd = fd;
-  g_mutex_init (&dir->lock);
-  tpd_devices_get (fs->devices, st.st_dev, fd, ".", &dir->device);
   fi->fh = (guintptr) dir;
   fi->cache_readdir = fi->keep_cache = fs->options->cache == TPD_CACHE_ALWAYS;
   if (fuse_reply_open (req, fi) != 0)
-    {
-      g_mutex_clear (&dir->lock);
-      close (fd);
-      g_free (dir);
-      tpd_node_unref (fs->inodes, node);
-    }
+    tpd_op_drop_directory (dir);
 }
 
 void
 tpd_op_releasedir (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-  TpdFs *fs = tpd_fs_of (req);
-  OpenDir *dir = (OpenDir *) (guintptr) fi->fh;
-
   if (!tpd_status_is (ino))
-    {
-      g_clear_pointer (&dir->ahead, batch_drop);
-      g_clear_pointer (&dir->contents, contents_unref);
-      g_mutex_clear (&dir->lock);
-      close (dir->fd);
-      tpd_node_unref (fs->inodes, dir->node);
-      g_free (dir);
-    }
+    tpd_op_drop_directory ((OpenDir *) (guintptr) fi->fh);
   fuse_reply_err (req, 0);
 }
 
@@ -519,8 +583,10 @@ read_directory (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
 {
   TpdFs *fs = tpd_fs_of (req);
   g_autofree char *buffer = NULL;
+  const pid_t pid = fuse_req_ctx (req)->pid;
   Reply reply = { .req = req, .plus = plus };
   Batch *batch = NULL;
+  guint64 next;
   int errnum = 0;
 
   reply.size = MIN (size, MAX_REPLY);
@@ -534,10 +600,17 @@ read_directory (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
       fuse_reply_err (req, errnum);
       return;
     }
-  /* Sent, unless the caller was interrupted. */
+  next = batch != NULL ? next_directory (batch) : 0;
+  /* Sent, unless the caller was interrupted. From then on the handle may go. */
   if (fuse_reply_buf (req, reply.buffer, reply.used) == 0)
     g_clear_pointer (&batch, batch_free);
   g_clear_pointer (&batch, batch_drop);
+  if (next != 0)
+    {
+      Manner manner = { .fs = fs, .size = reply.size };
+
+      tpd_ahead_expect (fs->ahead, pid, next, prepare, &manner);
+    }
 }
 
 void

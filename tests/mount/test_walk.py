@@ -141,6 +141,51 @@ class Walks(unittest.TestCase):
         # How many come along depends on the time of the machine; that any do, not.
         self.assertLess(seen["lookups"], 50 + len(files))
 
+    def walk_while_it_changes(self, path, change):
+        """Walks in the order of the listings, which lets the mount prepare the next
+        folder; changes each in the source right before it is listed. Yields what
+        was listed and what the source had then."""
+        code = ("import json,os,sys\n"
+                "mount, source, change = sys.argv[1:]\n"
+                "out = []\n"
+                "def walk(way):\n"
+                " if way and change != 'none':\n"
+                "  first = sorted(n for n in os.listdir(source + way) if n.startswith('file'))[0]\n"
+                "  if 'create' in change: open(f'{source}{way}/new', 'w').write('new')\n"
+                "  if 'remove' in change: os.unlink(f'{source}{way}/{first}')\n"
+                "  if 'rename' in change: os.rename(f'{source}{way}/{first}', f'{source}{way}/other')\n"
+                " names = os.listdir(mount + way)\n"
+                " sizes = {n: os.lstat(f'{mount}{way}/{n}').st_size for n in names\n"
+                "          if not os.path.isdir(f'{mount}{way}/{n}')}\n"
+                " out.append([way, sorted(names), sorted(os.listdir(source + way)), sizes])\n"
+                " for n in names:\n"
+                "  if n not in sizes: walk(f'{way}/{n}')\n"
+                "walk('')\n"
+                "json.dump(out, sys.stdout)\n")
+        result = subprocess.run([sys.executable, "-c", code, path, self.source, change], stdout=subprocess.PIPE, text=True,
+                                check=True)
+        return json.loads(result.stdout)
+
+    def test_folders_are_as_they_are_when_they_are_listed(self):
+        """Prepared beforehand or not. Their last change is long ago at first, so
+        that nothing else speaks against what was prepared."""
+        for change in ("none", "create", "remove", "rename"):
+            os.mkdir(os.path.join(self.source, change))
+            for folder in ("a", "a/aa", "a/aa/aaa", "a/ab", "b", "c", "c/ca", "d", "e", "f"):
+                self.fill(os.path.join(change, folder), 30)
+        time.sleep(2.5)
+        for change in ("none", "create", "remove", "rename"):
+            whole, self.source = self.source, os.path.join(self.source, change)
+            with self.subTest(change), harness.Mount(self.source) as mount:
+                listed = self.walk_while_it_changes(mount.path, change)
+                self.assertEqual(len(listed), 11)
+                for way, names, wanted, sizes in listed:
+                    self.assertEqual(names, wanted, way)
+                    for name, size in sizes.items():
+                        if name.startswith("file "):
+                            self.assertEqual(size, int(name[5:-4]) + 1)
+            self.source = whole
+
     def test_few_descriptors_are_enough(self):
         """A tree of 20 000 files, and 500 of them open at once."""
         for i in range(100):
