@@ -150,6 +150,27 @@ tpd_guid_parse (const char *text, char out[TPD_GUID_SIZE])
   return *text == '\0';
 }
 
+gboolean
+tpd_number_parse (const char *text, guint base, guint64 min, guint64 max, guint64 *out)
+{
+  guint64 number = 0;
+
+  if (*text == '\0')
+    return FALSE;
+  for (; *text != '\0'; text++)
+    {
+      int digit = g_ascii_xdigit_value (*text);
+
+      if (digit < 0 || (guint) digit >= base || number > (G_MAXUINT64 - (guint) digit) / base)
+        return FALSE;
+      number = number * base + (guint) digit;
+    }
+  if (number < min || number > max)
+    return FALSE;
+  *out = number;
+  return TRUE;
+}
+
 guint64
 tpd_hash64 (const void *data, gsize len)
 {

@@ -21,6 +21,14 @@ guint8 *tpd_base64_decode (const char *text, gsize text_len, gsize max, gsize *o
  */
 gboolean tpd_guid_parse (const char *text, char out[TPD_GUID_SIZE]);
 
+/*
+ * The unsigned number that all of `text` is, digits of `base` (2 to 16) without
+ * sign or prefix, from `min` to `max`. Else FALSE, and `*out` is as it was.
+ * g_ascii_string_to_unsigned() goes by errno, which the first calls of several
+ * threads at a time leave set: it then takes a number for none.
+ */
+gboolean tpd_number_parse (const char *text, guint base, guint64 min, guint64 max, guint64 *out);
+
 /* A hash for finding equal bytes quickly; compare them after: it is easy to
  * make two that have the same. */
 guint64 tpd_hash64 (const void *data, gsize len);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "crypto/pkcs11_uri.h"
 
 #define KEYRING_FILE_MAX (1024 * 1024)
@@ -294,7 +295,7 @@ set_password_fd (TpdKeyConfig *config, TpdKeySpec *spec, const char *value, cons
                  GError **error)
 {
   guint64 fd = 0;
-  if (!g_ascii_string_to_unsigned (value, 10, 0, G_MAXINT, &fd, NULL))
+  if (!tpd_number_parse (value, 10, 0, G_MAXINT, &fd))
     return usage (error, place, word, "must be the number of a file descriptor");
   if (fd_is_taken (config, (int) fd))
     return usage (error, place, word, "names a descriptor that another key reads its password from");

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/text.h"
 
 #define SCHEME "pkcs11:"
 /* Far more than any token can store. */
@@ -64,7 +65,7 @@ take_slot_id (const char *name, const GByteArray *value, gint64 *out, GError **e
 
   if (!take_text (name, value, &text, error))
     return FALSE;
-  if (!g_ascii_string_to_unsigned (text, 10, 0, G_MAXUINT32, &number, NULL))
+  if (!tpd_number_parse (text, 10, 0, G_MAXUINT32, &number))
     return refuse (error, "has slot-id=, which must be a decimal number");
   *out = (gint64) number;
   return TRUE;

@@ -369,8 +369,7 @@ take_public_key (xmlNode *node, TpdPublicKey *key)
         continue;
       if (modulus == NULL && attribute_is (p, "name", "modulus"))
         modulus = tpd_base64_decode (value, strlen (value), 2 * TPD_RSA_MAX_BYTES, &modulus_len);
-      else if (attribute_is (p, "name", "public-exponent")
-               && !g_ascii_string_to_unsigned (value, 10, 3, G_MAXUINT32, &exponent, NULL))
+      else if (attribute_is (p, "name", "public-exponent") && !tpd_number_parse (value, 10, 3, G_MAXUINT32, &exponent))
         return FALSE;
     }
   return modulus != NULL && exponent != 0 && tpd_public_key_from_le (key, modulus, modulus_len, (guint32) exponent);

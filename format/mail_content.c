@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/text.h"
 
 #define ATTACHMENT_PREFIX "MailAttachment "
 /* Streams beside bodies and contents. */
@@ -270,7 +271,7 @@ attachment_number (const char *name, guint64 *number)
   gsize prefix = strlen (ATTACHMENT_PREFIX);
 
   return g_ascii_strncasecmp (name, ATTACHMENT_PREFIX, prefix) == 0
-         && g_ascii_string_to_unsigned (name + prefix, 10, 0, G_MAXUINT32, number, NULL);
+         && tpd_number_parse (name + prefix, 10, 0, G_MAXUINT32, number);
 }
 
 static int

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/text.h"
 
 #define MAX_THREADS 64
 #define DEFAULT_DECODE_BUDGET (G_GUINT64_CONSTANT (256) << 20)
@@ -85,54 +86,12 @@ static const char *const later[] = {
 
 /* What mount(8), fstab(5) and systemd.mount(5) may add. A trailing = takes any value. */
 static const char *const foreign[] = {
-  "ro",
-  "nofail",
-  "_netdev",
-  "_rnetdev",
-  "noauto",
-  "auto",
-  "user",
-  "nouser",
-  "users",
-  "nousers",
-  "owner",
-  "noowner",
-  "group",
-  "nogroup",
-  "defaults",
-  "suid",
-  "nosuid",
-  "dev",
-  "nodev",
-  "exec",
-  "atime",
-  "noatime",
-  "diratime",
-  "nodiratime",
-  "relatime",
-  "norelatime",
-  "strictatime",
-  "lazytime",
-  "nolazytime",
-  "sync",
-  "async",
-  "dirsync",
-  "mand",
-  "nomand",
-  "nostrictatime",
-  "iversion",
-  "noiversion",
-  "silent",
-  "loud",
-  "symfollow",
-  "nosymfollow",
-  "fsname=",
-  "subtype=",
-  "comment=",
-  "uhelper=",
-  "helper=",
-  "user=",
-  "default_permissions",
+  "ro",          "nofail",     "_netdev",       "_rnetdev", "noauto",     "auto",    "user",     "nouser",
+  "users",       "nousers",    "owner",         "noowner",  "group",      "nogroup", "defaults", "suid",
+  "nosuid",      "dev",        "nodev",         "exec",     "atime",      "noatime", "diratime", "nodiratime",
+  "relatime",    "norelatime", "strictatime",   "lazytime", "nolazytime", "sync",    "async",    "dirsync",
+  "mand",        "nomand",     "nostrictatime", "iversion", "noiversion", "silent",  "loud",     "symfollow",
+  "nosymfollow", "fsname=",    "subtype=",      "comment=", "uhelper=",   "helper=", "user=",    "default_permissions",
 };
 
 static gboolean usage (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
@@ -155,7 +114,7 @@ parse_number (const char *text, guint base, guint max, guint *out)
 {
   guint64 value;
 
-  if (!g_ascii_string_to_unsigned (text, base, 0, max, &value, NULL))
+  if (!tpd_number_parse (text, base, 0, max, &value))
     return FALSE;
   *out = (guint) value;
   return TRUE;
@@ -220,7 +179,7 @@ parse_bytes (const char *word, const char *value, guint64 *bytes, GError **error
   g_autofree char *digits = g_strndup (value, unit != NULL ? len - 1 : len);
   guint64 number;
 
-  if (!g_ascii_string_to_unsigned (digits, 10, 1, G_MAXINT64 >> shift, &number, NULL))
+  if (!tpd_number_parse (digits, 10, 1, G_MAXINT64 >> shift, &number))
     return usage (error, "%s=%s: expected a number of bytes such as 512M", word, value);
   *bytes = number << shift;
   return TRUE;

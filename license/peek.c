@@ -271,7 +271,7 @@ read_exponent (const Span *value, guint32 *out)
     {
       memcpy (digits, value->text, value->len);
       digits[value->len] = '\0';
-      if (!g_ascii_string_to_unsigned (digits, 10, 3, G_MAXUINT32, &exponent, NULL) || exponent % 2 == 0)
+      if (!tpd_number_parse (digits, 10, 3, G_MAXUINT32, &exponent) || exponent % 2 == 0)
         return FALSE;
     }
   *out = (guint32) exponent;

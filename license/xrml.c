@@ -42,7 +42,7 @@ tpd_xrml_value_size_fits (const xmlNode *value, gsize len)
 
   if (size == NULL)
     return TRUE;
-  return g_ascii_string_to_unsigned (size, 10, 0, G_MAXUINT32, &bits, NULL) && bits == (guint64) len * 8;
+  return tpd_number_parse (size, 10, 0, G_MAXUINT32, &bits) && bits == (guint64) len * 8;
 }
 
 gboolean
@@ -73,8 +73,7 @@ tpd_xrml_public_key (const xmlNode *public_key, TpdPublicKey *out, gboolean *siz
       *why = "its algorithm is not RSA";
       return FALSE;
     }
-  if (exponent_text != NULL
-      && (!g_ascii_string_to_unsigned (exponent_text, 10, 3, G_MAXUINT32, &exponent, NULL) || exponent % 2 == 0))
+  if (exponent_text != NULL && (!tpd_number_parse (exponent_text, 10, 3, G_MAXUINT32, &exponent) || exponent % 2 == 0))
     {
       *why = "its exponent is not an odd number above 1";
       return FALSE;

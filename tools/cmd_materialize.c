@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "tools/common.h"
 #include "tools/copy.h"
 
@@ -58,8 +59,8 @@ parse_shard (Arguments *arguments, GError **error)
   if (arguments->shard == NULL)
     return TRUE;
   parts = g_strsplit (arguments->shard, "/", 3);
-  if (g_strv_length (parts) != 2 || !g_ascii_string_to_unsigned (parts[1], 10, 1, MAX_SHARDS, &shards, NULL)
-      || !g_ascii_string_to_unsigned (parts[0], 10, 1, shards, &shard, NULL))
+  if (g_strv_length (parts) != 2 || !tpd_number_parse (parts[1], 10, 1, MAX_SHARDS, &shards)
+      || !tpd_number_parse (parts[0], 10, 1, shards, &shard))
     return usage (error, "--shard is I/N, like 1/4");
   arguments->copy.shard = (guint) shard;
   arguments->copy.shards = (guint) shards;

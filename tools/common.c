@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "crypto/secret.h"
 #include "tools/spill.h"
 
@@ -109,7 +110,7 @@ option_nested (const char *name, const char *value, gpointer data, GError **erro
   TpdCommon *common = data;
   guint64 layers;
 
-  if (!g_ascii_string_to_unsigned (value, 10, 0, TPD_MAX_NESTED, &layers, NULL))
+  if (!tpd_number_parse (value, 10, 0, TPD_MAX_NESTED, &layers))
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--nested is a number up to %d, not '%s'",
                    TPD_MAX_NESTED, value);
@@ -125,7 +126,7 @@ option_jobs (const char *name, const char *value, gpointer data, GError **error)
   TpdCommon *common = data;
   guint64 jobs;
 
-  if (!g_ascii_string_to_unsigned (value, 10, 1, MAX_JOBS, &jobs, NULL))
+  if (!tpd_number_parse (value, 10, 1, MAX_JOBS, &jobs))
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--jobs is a number from 1 to %d, not '%s'",
                    MAX_JOBS, value);
@@ -314,7 +315,7 @@ set_password_fd (TpdKeyConfig *config, const char *value, GError **error)
 {
   guint64 fd;
 
-  if (!g_ascii_string_to_unsigned (value, 10, 0, G_MAXINT, &fd, NULL))
+  if (!tpd_number_parse (value, 10, 0, G_MAXINT, &fd))
     {
       g_set_error (error, TPD_ERROR, TPD_ERROR_USAGE, "--password-fd wants the number of a file descriptor, not '%s'",
                    value);

@@ -80,7 +80,7 @@ facts_from_mount (TpdFileFacts *facts)
   facts->plain_size = facts->mounted->size;
   facts->source_size = facts->mounted->size;
   if (words[TPD_MOUNTED_SOURCE_SIZE] != NULL)
-    g_ascii_string_to_unsigned (words[TPD_MOUNTED_SOURCE_SIZE], 10, 0, G_MAXINT64, &facts->source_size, NULL);
+    (void) tpd_number_parse (words[TPD_MOUNTED_SOURCE_SIZE], 10, 0, G_MAXINT64, &facts->source_size);
   facts->content_id = words[TPD_MOUNTED_CONTENT_ID];
   facts->rms_owner = words[TPD_MOUNTED_RMS_OWNER];
   facts->template_name = words[TPD_MOUNTED_TEMPLATE];

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "tools/record.h"
 
 /* Names come from the files: neither they nor their number are trusted. */
@@ -119,7 +120,7 @@ add_time (TpdTally *tally, const char *issued, TpdCount count, const char *cutof
     {
       g_autofree char *digits = g_strndup (issued, 4);
 
-      g_ascii_string_to_unsigned (digits, 10, 0, 9999, &year, NULL);
+      (void) tpd_number_parse (digits, 10, 0, 9999, &year);
       if (cutoff != NULL && strcmp (issued, cutoff) >= 0)
         count_add (&tally->cutoff, count);
     }

@@ -208,6 +208,30 @@ test_write_goes_on_after_signals (void)
 }
 
 static void
+test_numbers_are_digits_only (void)
+{
+  static const char *const bad[] = {
+    "", " 1", "1 ", "+1", "-1", "0x10", "1.", "a", "18446744073709551616", "99999999999999999999999"
+  };
+  guint64 number = 7;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
+    g_assert_false (tpd_number_parse (bad[i], 10, 0, G_MAXUINT64, &number));
+  g_assert_false (tpd_number_parse ("2", 10, 3, 9, &number));
+  g_assert_false (tpd_number_parse ("10", 10, 3, 9, &number));
+  g_assert_false (tpd_number_parse ("8", 8, 0, 9, &number));
+  g_assert_cmpuint (number, ==, 7);
+  g_assert_true (tpd_number_parse ("18446744073709551615", 10, 0, G_MAXUINT64, &number));
+  g_assert_cmpuint (number, ==, G_MAXUINT64);
+  g_assert_true (tpd_number_parse ("0003", 10, 3, 3, &number) && number == 3);
+  g_assert_true (tpd_number_parse ("fFfFfFfFfFfFfFfF", 16, 0, G_MAXUINT64, &number) && number == G_MAXUINT64);
+  g_assert_true (tpd_number_parse ("0755", 8, 0, 0777, &number) && number == 0755);
+  /* Whatever errno is. */
+  errno = EAGAIN;
+  g_assert_true (tpd_number_parse ("65537", 10, 3, G_MAXUINT32, &number) && number == 65537);
+}
+
+static void
 test_io_tells_why_it_ended (void)
 {
   static const char text[] = "0123456789";
@@ -238,6 +262,7 @@ main (int argc, char **argv)
   g_test_add_func ("/base/bytes/never-leave-the-view", test_bytes_never_leave_the_view);
   g_test_add_func ("/base/io/writing-goes-on-after-signals", test_write_goes_on_after_signals);
   g_test_add_func ("/base/io/tells-why-it-ended", test_io_tells_why_it_ended);
+  g_test_add_func ("/base/number/digits-only", test_numbers_are_digits_only);
   g_test_add_func ("/base/base64/is-strict", test_base64_is_strict);
   g_test_add_func ("/base/guid/forms", test_guid_forms);
   g_test_add_func ("/base/display/cannot-forge-a-line", test_display_cannot_forge_a_line);
