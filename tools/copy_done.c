@@ -28,7 +28,7 @@ tpd_copy_validator (const TpdCopy *copy, const TpdStamp *stamp, const char *name
                           stamp->uid, stamp->gid, name);
   tpd_sha256 (text, strlen (text), digest);
   memcpy (&result, digest, sizeof result);
-  return GUINT64_FROM_BE (result);
+  return GUINT64_FROM_BE (result) & ~TPD_COPY_AGAIN;
 }
 
 /* --- The name itself --------------------------------------------------- */

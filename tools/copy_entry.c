@@ -111,6 +111,7 @@ run_link (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st, const
       tpd_copy_regular (worker, task, st, TRUE);
       return;
     }
+  file.again = (done->mark.validator & TPD_COPY_AGAIN) != 0;
   if (linked == LINKED)
     tpd_copy_submit_file (&file, TPD_COPY_LINK, g_strndup (rest, len - 1), done->mark.copy_size, done->mark.copy_ino,
                           NULL);

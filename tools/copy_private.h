@@ -131,6 +131,9 @@ void tpd_copy_task_run (TpdCopyWorker *worker, TpdCopyTask *task);
 
 /* --- copy_done.c ------------------------------------------------------ */
 
+/* Set in the validator of a copy that no run is to find finished, and of links to
+ * it: something was left out. It is in no other. */
+#define TPD_COPY_AGAIN G_GUINT64_CONSTANT (1)
 /* What tells whether the copy `name` is that of the file as it is. */
 guint64 tpd_copy_validator (const TpdCopy *copy, const TpdStamp *stamp, const char *name);
 /* Whether an earlier run finished `task`, or it was told why it cannot be. */

@@ -43,9 +43,8 @@ tpd_copy_submit_file (TpdCopyFile *file, TpdCopyWhat what, char *tail, guint64 s
   item->source = file->stamp;
   item->mark =
       (TpdJournalMark){ tpd_copy_validator (file->copy, &file->stamp, file->task->copy), ino, size, file->stamp.ino };
-  /* Then no run finds it finished. */
   if (file->again)
-    item->mark.validator ^= 1;
+    item->mark.validator |= TPD_COPY_AGAIN;
   item->members = file->members;
   if (sha256 != NULL)
     memcpy (item->sha256, sha256, TPD_SHA256_SIZE);

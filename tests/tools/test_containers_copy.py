@@ -284,6 +284,17 @@ class Unreadable(Case):
         self.assertEqual((self.dst / STATE / "manifest.jsonl").read_bytes(), first)
         self.assertEqual([name for name, _ in self.archive("sub/a.zip")], ["a.txt", "x.txt"])
 
+    def test_another_name_is_tried_again_too(self):
+        os.link(self.src / "sub/a.zip", self.src / "b.zip")
+        os.link(self.src / "sub/a.zip", self.src / "sub/c.zip")
+        for _ in range(3):
+            self.materialize(status=1)
+            [missing] = self.lines("MISSING.jsonl").values()
+            self.assertEqual((missing["path"].split("!")[1], missing["verdict"]), ("/lost.txt.pfile", "no-key"))
+            self.assertEqual({(self.dst / name).stat().st_ino for name in ("sub/a.zip", "b.zip", "sub/c.zip")},
+                             {(self.dst / "b.zip").stat().st_ino})
+            self.verify("--against", self.src)
+
     def test_copied(self):
         self.materialize("--unreadable", "copy", status=1)
         found = dict(self.archive("sub/a.zip"))
