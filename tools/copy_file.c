@@ -184,6 +184,7 @@ leave_unreadable (TpdCopyFile *file, TpdFileFacts *facts)
   g_free (file->task->copy);
   file->task->shown = g_strdup (file->task->name);
   file->task->copy = g_strdup (file->task->path);
+  file->again = TRUE;
   if (!copy_bytes (file, TPD_COPY_RAW, facts, NULL, &error))
     tpd_copy_miss_file (file, error);
 }
