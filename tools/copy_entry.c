@@ -112,6 +112,14 @@ run_link (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st, const
       return;
     }
   file.again = (done->mark.validator & TPD_COPY_AGAIN) != 0;
+  if (file.again && linked == LINKED && g_strcmp0 (record->copy, record->path) == 0)
+    {
+      /* What is protected still has no plaintext's name: as in leave_unreadable(). */
+      g_free (task->shown);
+      g_free (task->copy);
+      task->shown = g_strdup (task->name);
+      task->copy = g_strdup (task->path);
+    }
   if (linked == LINKED)
     tpd_copy_submit_file (&file, TPD_COPY_LINK, g_strndup (rest, len - 1), done->mark.copy_size, done->mark.copy_ino,
                           NULL);

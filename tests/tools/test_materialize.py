@@ -187,20 +187,24 @@ class Fixtures(Case):
                     self.assertEqual(source.read_bytes(), copy.read_bytes())
 
     def test_unreadable_copies_are_tried_and_told_each_time(self):
-        """Also those whose name stays."""
+        """Also those whose name stays, and those with several names."""
         kinds = ("office-ooxml", "pfile")
         entries = [next(e for e in tool.MANIFEST if e["kind"] == kind and e.get("key_role") == "cloud" and e["open"]
                         and e["compare"] == "bytes") for kind in kinds]
         names = [f"{number}-{os.path.basename(entry['path'])}" for number, entry in enumerate(entries)]
         for name, entry in zip(names, entries):
             self.put(name, entry)
+            os.link(self.src / name, self.src / f"also-{name}")
         options = ("--unreadable", "copy", self.src, self.dst)
         for _ in range(3):
             self.good(tool.run("materialize", "--keyring", tool.NO_KEYS, *options), 1)
-            told = {line["path"] for line in lines(self.dst, "MISSING.jsonl")}
+            told = {line["path"].removeprefix("also-") for line in lines(self.dst, "MISSING.jsonl")}
             self.assertEqual(told, set(names))
+            shown = {name for name in os.listdir(self.dst) if name != STATE}
+            self.assertEqual(shown, {first + name for first in ("", "also-") for name in names})
             for name in names:
                 self.assertEqual((self.dst / name).read_bytes(), (self.src / name).read_bytes())
+                self.assertEqual((self.dst / name).stat().st_ino, (self.dst / f"also-{name}").stat().st_ino)
         self.good(materialize(*options))
         self.assertEqual(lines(self.dst, "MISSING.jsonl"), [])
         self.assertEqual({record["plain_sha256"] for record in lines(self.dst)},
