@@ -38,6 +38,8 @@ struct _TpdIndexHints {
   char *path;
   const TpdKeyring *keyring;
   gint64 source;
+  int shm_fd;    /* of the memory; -1: none */
+  gint shm_size; /* the largest seen; atomic */
 
   GMutex lock;
   GCond given_back;
@@ -146,6 +148,32 @@ add_connection (TpdIndexHints *hints, GError **error)
   return connection->db != NULL
          && tpd_index_run (connection->db, hints->path, "PRAGMA cache_size = " CACHE_PAGES ";", error)
          && tpd_index_check_schema (connection->db, hints->path, error) && prepare (connection, hints->path, error);
+}
+
+/* The memory is mapped: where somebody cuts the file, reading it would end the
+ * process. Nobody who keeps to the rules does that while it is in use. */
+static gboolean
+is_whole (TpdIndexHints *hints)
+{
+  gint before = g_atomic_int_get (&hints->shm_size);
+  struct stat st;
+
+  if (hints->shm_fd < 0)
+    return TRUE;
+  if (fstat (hints->shm_fd, &st) != 0 || st.st_size < before)
+    return FALSE;
+  if (st.st_size > before && st.st_size <= G_MAXINT)
+    g_atomic_int_compare_and_exchange (&hints->shm_size, before, (gint) st.st_size);
+  return TRUE;
+}
+
+static gboolean
+check_whole (TpdIndexHints *hints, GError **error)
+{
+  if (is_whole (hints))
+    return TRUE;
+  g_set_error (error, TPD_ERROR, TPD_ERROR_DAMAGED, "%s-shm was cut while it was in use; mount anew", hints->path);
+  return FALSE;
 }
 
 /* One that is free, waiting for it. */
@@ -266,6 +294,15 @@ same_file (const char *path, const struct stat *before)
   return lstat (path, &st) == 0 && st.st_dev == before->st_dev && st.st_ino == before->st_ino;
 }
 
+static void
+open_memory (TpdIndexHints *hints)
+{
+  g_autofree char *path = g_strconcat (hints->path, "-shm", NULL);
+
+  hints->shm_fd = open (path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  (void) is_whole (hints);
+}
+
 static gboolean
 open_place (TpdIndexHints *hints, const char *path, const char *real_root, guint connections, GError **error)
 {
@@ -296,6 +333,7 @@ open_place (TpdIndexHints *hints, const char *path, const char *real_root, guint
       g_set_error (error, TPD_ERROR, TPD_ERROR_STALE, "the index %s was replaced while it was opened", hints->path);
       return FALSE;
     }
+  open_memory (hints);
   return tpd_index_trust_file (hints->path, error) && find_source (hints, real_root, error);
 }
 
@@ -307,6 +345,7 @@ tpd_index_hints_open (const char *path, const char *root, const TpdKeyring *keyr
   gboolean good;
 
   hints->keyring = keyring;
+  hints->shm_fd = -1;
   hints->connections = g_ptr_array_new_with_free_func (connection_free);
   g_mutex_init (&hints->lock);
   g_cond_init (&hints->given_back);
@@ -325,7 +364,11 @@ tpd_index_hints_free (TpdIndexHints *hints)
 {
   if (hints == NULL)
     return;
-  g_ptr_array_unref (hints->connections);
+  /* Closing reads the memory. The locks on it end with its descriptor. */
+  if (is_whole (hints))
+    g_ptr_array_unref (hints->connections);
+  if (hints->shm_fd >= 0)
+    close (hints->shm_fd);
   g_mutex_clear (&hints->lock);
   g_cond_clear (&hints->given_back);
   g_free (hints->path);
@@ -501,10 +544,13 @@ collect (TpdIndexHints *hints, Connection *connection, sqlite3_stmt *statement, 
 gboolean
 tpd_index_hints_find_dir (TpdIndexHints *hints, const char *dir, gint64 *id, GError **error)
 {
-  Connection *connection = take (hints);
+  Connection *connection;
   int code;
 
   *id = 0;
+  if (!check_whole (hints, error))
+    return FALSE;
+  connection = take (hints);
   sqlite3_bind_int64 (connection->find_dir, 1, hints->source);
   sqlite3_bind_blob64 (connection->find_dir, 2, dir, strlen (dir), SQLITE_STATIC);
   code = sqlite3_step (connection->find_dir);
@@ -521,9 +567,12 @@ tpd_index_hints_find_dir (TpdIndexHints *hints, const char *dir, gint64 *id, GEr
 gboolean
 tpd_index_hints_read (TpdIndexHints *hints, gint64 id, guint max, TpdIndexPage **page, GError **error)
 {
-  Connection *connection = take (hints);
+  Connection *connection;
   gboolean good;
 
+  if (!check_whole (hints, error))
+    return FALSE;
+  connection = take (hints);
   sqlite3_bind_int64 (connection->all, 1, id);
   good = collect (hints, connection, connection->all, max, page, error);
   give_back (hints, connection);
@@ -533,9 +582,12 @@ tpd_index_hints_read (TpdIndexHints *hints, gint64 id, guint max, TpdIndexPage *
 gboolean
 tpd_index_hints_read_one (TpdIndexHints *hints, gint64 id, const char *name, TpdIndexPage **page, GError **error)
 {
-  Connection *connection = take (hints);
+  Connection *connection;
   gboolean good;
 
+  if (!check_whole (hints, error))
+    return FALSE;
+  connection = take (hints);
   sqlite3_bind_int64 (connection->one, 1, id);
   sqlite3_bind_blob64 (connection->one, 2, name, strlen (name), SQLITE_STATIC);
   good = collect (hints, connection, connection->one, 1, page, error);

@@ -616,6 +616,17 @@ class Concurrent(Indexed):
             thread.join()
         self.assertEqual(problems, [])
 
+    def test_memory_that_somebody_cuts(self):
+        os.mkdir(self.source)
+        for folder in "ab":
+            self.write(f"source/{folder}/1.txt", b"1")
+        self.scan()
+        with self.mount() as m:
+            self.assertEqual(len(walk(m("a"))), 1)
+            os.truncate(self.index + "-shm", 0)
+            self.assertEqual(walk(m("b")), {b"1.txt": (1, {})})
+            self.assertEqual(self.status(m)["index"]["state"], "failed")
+
     def test_a_scan_sets_it_aside_meanwhile(self):
         os.mkdir(self.source)
         self.write("source/a/1.txt", b"1")
