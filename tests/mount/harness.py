@@ -30,6 +30,12 @@ ERRNO = {
 }
 
 
+def sanitized():
+    """Whether the mount is built with AddressSanitizer, which keeps what was freed."""
+    with open(TPDFS, "rb") as file:
+        return b"__asan_init" in file.read()
+
+
 def fuse_available():
     return os.access("/dev/fuse", os.R_OK | os.W_OK) and shutil.which("fusermount3")
 

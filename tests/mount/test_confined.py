@@ -10,7 +10,6 @@ import ctypes
 import errno
 import json
 import os
-import pathlib
 import resource
 import shutil
 import signal
@@ -29,10 +28,6 @@ NOBODY = 65534
 CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN = 1 << 2, 1 << 21
 KEEPER, AGENT, BROKER = "tpdfs-keeper", "tpd-key-agent", "tpd-broker"
 PTRACE_ATTACH, PTRACE_DETACH, PTRACE_SEIZE = 16, 17, 0x4206
-
-
-def sanitized():
-    return b"__asan_init" in pathlib.Path(harness.TPDFS).read_bytes()
 
 
 def status_of(path):
@@ -249,7 +244,7 @@ class Outside(Stage):
         mount.stop()
 
     def test_what_is_decoded_is_locked_and_not_dumped(self):
-        if not IS_ROOT or sanitized():
+        if not IS_ROOT or harness.sanitized():
             self.skipTest("only root can look into undumpable processes; sanitizers lock nothing")
         mount = self.mount()
         with open(mount(self.decoded[0]), "rb") as file:
@@ -335,7 +330,7 @@ class GoesOn(Stage):
         self.check_reads(mount, user)
         self.check_reads_decoded(mount, user)
         log = mount.log()
-        if not sanitized():
+        if not harness.sanitized():
             self.assertEqual(log.count("decoded documents cannot all be locked"), 1, log)
             self.assertIn("LimitMEMLOCK", log)
         mount.stop()

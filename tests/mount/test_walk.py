@@ -223,11 +223,13 @@ class Walks(unittest.TestCase):
             subprocess.run(["find", mount.path, "-size", "+0"], stdout=subprocess.DEVNULL, check=True)
             walked = anonymous_kilobytes(mount.process.pid)
             known = known_inodes(mount)
-            if known > 20000:  # else the kernel has been short of memory
+            # A sanitizer keeps what was freed; else the kernel has been short of memory.
+            if known > 20000 and not harness.sanitized():
                 self.assertLess(walked - before, 300 * 40000 // 1024)
             self.assertTrue(self.forgotten(mount), "the kernel does not forget")
             harness.time.sleep(0.2)
-            self.assertLess(anonymous_kilobytes(mount.process.pid) - before, 4096)
+            if not harness.sanitized():
+                self.assertLess(anonymous_kilobytes(mount.process.pid) - before, 4096)
 
     @staticmethod
     def forgotten(mount):
