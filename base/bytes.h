@@ -120,3 +120,26 @@ tpd_bytes_take_u64le (TpdBytes *b, guint64 *out)
   *out = (guint64) hi << 32 | lo;
   return TRUE;
 }
+
+/* For writers: the number at the end of `bytes`, of which the low bits count. */
+static inline void
+tpd_bytes_put_u16le (GByteArray *bytes, guint number)
+{
+  const guint8 raw[] = { (guint8) number, (guint8) (number >> 8) };
+
+  g_byte_array_append (bytes, raw, sizeof raw);
+}
+
+static inline void
+tpd_bytes_put_u32le (GByteArray *bytes, guint64 number)
+{
+  tpd_bytes_put_u16le (bytes, (guint) (number & 0xffff));
+  tpd_bytes_put_u16le (bytes, (guint) (number >> 16 & 0xffff));
+}
+
+static inline void
+tpd_bytes_put_u64le (GByteArray *bytes, guint64 number)
+{
+  tpd_bytes_put_u32le (bytes, number);
+  tpd_bytes_put_u32le (bytes, number >> 32);
+}

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "format/decoded.h"
 
@@ -57,52 +58,30 @@ tpd_unpack_knows (guint16 method)
 
 /* --- The archive that libarchive sees ----------------------------------- */
 
-static void
-put16 (GByteArray *bytes, guint number)
-{
-  const guint8 raw[] = { (guint8) number, (guint8) (number >> 8) };
-
-  g_byte_array_append (bytes, raw, sizeof raw);
-}
-
-static void
-put32 (GByteArray *bytes, guint64 number)
-{
-  put16 (bytes, (guint) (number & 0xffff));
-  put16 (bytes, (guint) (number >> 16 & 0xffff));
-}
-
-static void
-put64 (GByteArray *bytes, guint64 number)
-{
-  put32 (bytes, number & 0xffffffff);
-  put32 (bytes, number >> 32);
-}
-
 /* What local and central header have in common from "version needed" on:
  * 4.3.7, 4.3.12. The sizes are in the extra field: 4.5.3. */
 static void
 put_common (GByteArray *bytes, const TpdZipMember *member)
 {
-  put16 (bytes, 45);
-  put16 (bytes, 0); /* flags */
-  put16 (bytes, member->method);
-  put32 (bytes, 0x00210000); /* the first of 1980 */
-  put32 (bytes, member->crc);
-  put32 (bytes, 0xffffffff);
-  put32 (bytes, 0xffffffff);
-  put16 (bytes, 1); /* bytes of the name */
+  tpd_bytes_put_u16le (bytes, 45);
+  tpd_bytes_put_u16le (bytes, 0); /* flags */
+  tpd_bytes_put_u16le (bytes, member->method);
+  tpd_bytes_put_u32le (bytes, 0x00210000); /* the first of 1980 */
+  tpd_bytes_put_u32le (bytes, member->crc);
+  tpd_bytes_put_u32le (bytes, 0xffffffff);
+  tpd_bytes_put_u32le (bytes, 0xffffffff);
+  tpd_bytes_put_u16le (bytes, 1); /* bytes of the name */
 }
 
 static void
 put_extra64 (GByteArray *bytes, const TpdZipMember *member, gboolean central)
 {
-  put16 (bytes, 1);
-  put16 (bytes, central ? 24 : 16);
-  put64 (bytes, member->size);
-  put64 (bytes, member->packed);
+  tpd_bytes_put_u16le (bytes, 1);
+  tpd_bytes_put_u16le (bytes, central ? 24 : 16);
+  tpd_bytes_put_u64le (bytes, member->size);
+  tpd_bytes_put_u64le (bytes, member->packed);
   if (central)
-    put64 (bytes, 0); /* where the local header is */
+    tpd_bytes_put_u64le (bytes, 0); /* where the local header is */
 }
 
 static GByteArray *
@@ -110,9 +89,9 @@ make_front (const TpdZipMember *member)
 {
   GByteArray *bytes = g_byte_array_new ();
 
-  put32 (bytes, 0x04034b50);
+  tpd_bytes_put_u32le (bytes, 0x04034b50);
   put_common (bytes, member);
-  put16 (bytes, EXTRA64_SIZE - 8);
+  tpd_bytes_put_u16le (bytes, EXTRA64_SIZE - 8);
   g_byte_array_append (bytes, (const guint8 *) "m", 1);
   put_extra64 (bytes, member, FALSE);
   return bytes;
@@ -125,43 +104,43 @@ make_back (const TpdZipMember *member, guint64 directory)
   GByteArray *bytes = g_byte_array_new ();
   guint64 size;
 
-  put32 (bytes, 0x02014b50);
-  put16 (bytes, 45);
+  tpd_bytes_put_u32le (bytes, 0x02014b50);
+  tpd_bytes_put_u16le (bytes, 45);
   put_common (bytes, member);
-  put16 (bytes, EXTRA64_SIZE);
-  put16 (bytes, 0); /* comment */
-  put16 (bytes, 0); /* disk */
-  put16 (bytes, 0); /* attributes */
-  put32 (bytes, 0);
-  put32 (bytes, 0xffffffff);
+  tpd_bytes_put_u16le (bytes, EXTRA64_SIZE);
+  tpd_bytes_put_u16le (bytes, 0); /* comment */
+  tpd_bytes_put_u16le (bytes, 0); /* disk */
+  tpd_bytes_put_u16le (bytes, 0); /* attributes */
+  tpd_bytes_put_u32le (bytes, 0);
+  tpd_bytes_put_u32le (bytes, 0xffffffff);
   g_byte_array_append (bytes, (const guint8 *) "m", 1);
   put_extra64 (bytes, member, TRUE);
   size = bytes->len;
 
-  put32 (bytes, 0x06064b50);
-  put64 (bytes, END64_SIZE - 12);
-  put16 (bytes, 45);
-  put16 (bytes, 45);
-  put32 (bytes, 0);
-  put32 (bytes, 0);
-  put64 (bytes, 1);
-  put64 (bytes, 1);
-  put64 (bytes, size);
-  put64 (bytes, directory);
+  tpd_bytes_put_u32le (bytes, 0x06064b50);
+  tpd_bytes_put_u64le (bytes, END64_SIZE - 12);
+  tpd_bytes_put_u16le (bytes, 45);
+  tpd_bytes_put_u16le (bytes, 45);
+  tpd_bytes_put_u32le (bytes, 0);
+  tpd_bytes_put_u32le (bytes, 0);
+  tpd_bytes_put_u64le (bytes, 1);
+  tpd_bytes_put_u64le (bytes, 1);
+  tpd_bytes_put_u64le (bytes, size);
+  tpd_bytes_put_u64le (bytes, directory);
 
-  put32 (bytes, 0x07064b50);
-  put32 (bytes, 0);
-  put64 (bytes, directory + size);
-  put32 (bytes, 1);
+  tpd_bytes_put_u32le (bytes, 0x07064b50);
+  tpd_bytes_put_u32le (bytes, 0);
+  tpd_bytes_put_u64le (bytes, directory + size);
+  tpd_bytes_put_u32le (bytes, 1);
 
-  put32 (bytes, 0x06054b50);
-  put16 (bytes, 0);
-  put16 (bytes, 0);
-  put16 (bytes, 1);
-  put16 (bytes, 1);
-  put32 (bytes, size);
-  put32 (bytes, 0xffffffff);
-  put16 (bytes, 0);
+  tpd_bytes_put_u32le (bytes, 0x06054b50);
+  tpd_bytes_put_u16le (bytes, 0);
+  tpd_bytes_put_u16le (bytes, 0);
+  tpd_bytes_put_u16le (bytes, 1);
+  tpd_bytes_put_u16le (bytes, 1);
+  tpd_bytes_put_u32le (bytes, size);
+  tpd_bytes_put_u32le (bytes, 0xffffffff);
+  tpd_bytes_put_u16le (bytes, 0);
   return bytes;
 }
 

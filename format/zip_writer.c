@@ -48,28 +48,6 @@ tpd_zip_crc (guint32 crc, const void *bytes, gsize len)
 
 /* --- Numbers and bytes -------------------------------------------------- */
 
-static void
-put16 (GByteArray *bytes, guint number)
-{
-  const guint8 raw[] = { (guint8) number, (guint8) (number >> 8) };
-
-  g_byte_array_append (bytes, raw, sizeof raw);
-}
-
-static void
-put32 (GByteArray *bytes, guint64 number)
-{
-  put16 (bytes, (guint) (number & 0xffff));
-  put16 (bytes, (guint) (number >> 16 & 0xffff));
-}
-
-static void
-put64 (GByteArray *bytes, guint64 number)
-{
-  put32 (bytes, number & FULL32);
-  put32 (bytes, number >> 32);
-}
-
 gboolean
 tpd_zip_writer_data (TpdZipWriter *writer, const void *bytes, gsize len, GError **error)
 {
@@ -152,10 +130,10 @@ put_unicode_name (GByteArray *out, TpdBytes field, const TpdZipMember *member, c
   if (cut > unicode_len || memcmp (unicode + unicode_len - cut, member->name + same, cut) != 0
       || 5 + unicode_len - cut + add > FULL16)
     return FALSE;
-  put16 (out, TAG_UNICODE_NAME);
-  put16 (out, (guint) (5 + unicode_len - cut + add));
+  tpd_bytes_put_u16le (out, TAG_UNICODE_NAME);
+  tpd_bytes_put_u16le (out, (guint) (5 + unicode_len - cut + add));
   g_byte_array_append (out, (const guint8 *) "\1", 1);
-  put32 (out, tpd_zip_crc (0, name, new_len));
+  tpd_bytes_put_u32le (out, tpd_zip_crc (0, name, new_len));
   g_byte_array_append (out, unicode, (guint) (unicode_len - cut));
   g_byte_array_append (out, (const guint8 *) name + same, (guint) add);
   return TRUE;
@@ -179,8 +157,8 @@ filter_extra (GByteArray *out, TpdBytes extra, const TpdZipMember *member, const
           (void) put_unicode_name (out, field, member, written->name);
           continue;
         }
-      put16 (out, tag);
-      put16 (out, len);
+      tpd_bytes_put_u16le (out, tag);
+      tpd_bytes_put_u16le (out, len);
       g_byte_array_append (out, field.data, len);
     }
 }
@@ -192,10 +170,10 @@ make_extra (GByteArray *out, const guint64 *number64, guint n, TpdBytes extra, c
 {
   if (n > 0)
     {
-      put16 (out, TAG_ZIP64);
-      put16 (out, n * 8);
+      tpd_bytes_put_u16le (out, TAG_ZIP64);
+      tpd_bytes_put_u16le (out, n * 8);
       for (guint i = 0; i < n; i++)
-        put64 (out, number64[i]);
+        tpd_bytes_put_u64le (out, number64[i]);
     }
   filter_extra (out, extra, member, written);
   return out->len <= FULL16;
@@ -289,17 +267,17 @@ tpd_zip_writer_begin (TpdZipWriter *writer, guint i, const char *name, guint64 s
   old = g_bytes_get_data (local, &len);
   if (!make_extra (extra, sizes, large ? 2 : 0, tpd_bytes (old, len), member, written))
     return set_too_long (error);
-  put32 (writer->record, 0x04034b50);
-  put16 (writer->record, large ? VERSION_ZIP64 : VERSION_PLAIN);
-  put16 (writer->record, member->flags & FLAG_UTF8);
-  put16 (writer->record, 0);
-  put16 (writer->record, member->time);
-  put16 (writer->record, member->date);
-  put32 (writer->record, crc);
-  put32 (writer->record, large ? FULL32 : size);
-  put32 (writer->record, large ? FULL32 : size);
-  put16 (writer->record, name_len (member, written));
-  put16 (writer->record, extra->len);
+  tpd_bytes_put_u32le (writer->record, 0x04034b50);
+  tpd_bytes_put_u16le (writer->record, large ? VERSION_ZIP64 : VERSION_PLAIN);
+  tpd_bytes_put_u16le (writer->record, member->flags & FLAG_UTF8);
+  tpd_bytes_put_u16le (writer->record, 0);
+  tpd_bytes_put_u16le (writer->record, member->time);
+  tpd_bytes_put_u16le (writer->record, member->date);
+  tpd_bytes_put_u32le (writer->record, crc);
+  tpd_bytes_put_u32le (writer->record, large ? FULL32 : size);
+  tpd_bytes_put_u32le (writer->record, large ? FULL32 : size);
+  tpd_bytes_put_u16le (writer->record, name_len (member, written));
+  tpd_bytes_put_u16le (writer->record, extra->len);
   put_name (writer->record, member, written);
   g_byte_array_append (writer->record, extra->data, extra->len);
   return flush_record (writer, error);
@@ -320,7 +298,7 @@ static void
 patch_central (TpdZipWriter *writer, const Written *written, const guint8 *old, gsize len)
 {
   g_byte_array_append (writer->record, old, 42);
-  put32 (writer->record, written->header);
+  tpd_bytes_put_u32le (writer->record, written->header);
   g_byte_array_append (writer->record, old + TPD_ZIP_CENTRAL_SIZE, (guint) (len - TPD_ZIP_CENTRAL_SIZE));
 }
 
@@ -347,19 +325,19 @@ make_central (TpdZipWriter *writer, const TpdZipMember *member, const Written *w
   if (written->changed)
     version = VERSION_PLAIN;
   g_byte_array_append (writer->record, old, 6);
-  put16 (writer->record, n > 0 ? MAX (version, VERSION_ZIP64) : version);
-  put16 (writer->record, written->changed ? member->flags & FLAG_UTF8 : member->flags);
-  put16 (writer->record, written->changed ? 0 : member->method);
-  put16 (writer->record, member->time);
-  put16 (writer->record, member->date);
-  put32 (writer->record, written->changed ? written->crc : member->crc);
-  put32 (writer->record, MIN (packed, FULL32));
-  put32 (writer->record, MIN (size, FULL32));
-  put16 (writer->record, name_len (member, written));
-  put16 (writer->record, extra->len);
-  put16 (writer->record, member->comment_len);
+  tpd_bytes_put_u16le (writer->record, n > 0 ? MAX (version, VERSION_ZIP64) : version);
+  tpd_bytes_put_u16le (writer->record, written->changed ? member->flags & FLAG_UTF8 : member->flags);
+  tpd_bytes_put_u16le (writer->record, written->changed ? 0 : member->method);
+  tpd_bytes_put_u16le (writer->record, member->time);
+  tpd_bytes_put_u16le (writer->record, member->date);
+  tpd_bytes_put_u32le (writer->record, written->changed ? written->crc : member->crc);
+  tpd_bytes_put_u32le (writer->record, MIN (packed, FULL32));
+  tpd_bytes_put_u32le (writer->record, MIN (size, FULL32));
+  tpd_bytes_put_u16le (writer->record, name_len (member, written));
+  tpd_bytes_put_u16le (writer->record, extra->len);
+  tpd_bytes_put_u16le (writer->record, member->comment_len);
   g_byte_array_append (writer->record, old + 34, 8); /* disk, attributes */
-  put32 (writer->record, MIN (written->header, FULL32));
+  tpd_bytes_put_u32le (writer->record, MIN (written->header, FULL32));
   put_name (writer->record, member, written);
   g_byte_array_append (writer->record, extra->data, extra->len);
   g_byte_array_append (writer->record, member->name + member->name_len + member->extra_len, member->comment_len);
@@ -386,20 +364,20 @@ write_central (TpdZipWriter *writer, guint i, GError **error)
 static void
 put_end64 (TpdZipWriter *writer, guint64 n, guint64 directory, guint64 size)
 {
-  put32 (writer->record, 0x06064b50);
-  put64 (writer->record, 44);
-  put16 (writer->record, VERSION_ZIP64);
-  put16 (writer->record, VERSION_ZIP64);
-  put32 (writer->record, 0);
-  put32 (writer->record, 0);
-  put64 (writer->record, n);
-  put64 (writer->record, n);
-  put64 (writer->record, size);
-  put64 (writer->record, directory);
-  put32 (writer->record, 0x07064b50);
-  put32 (writer->record, 0);
-  put64 (writer->record, directory + size);
-  put32 (writer->record, 1);
+  tpd_bytes_put_u32le (writer->record, 0x06064b50);
+  tpd_bytes_put_u64le (writer->record, 44);
+  tpd_bytes_put_u16le (writer->record, VERSION_ZIP64);
+  tpd_bytes_put_u16le (writer->record, VERSION_ZIP64);
+  tpd_bytes_put_u32le (writer->record, 0);
+  tpd_bytes_put_u32le (writer->record, 0);
+  tpd_bytes_put_u64le (writer->record, n);
+  tpd_bytes_put_u64le (writer->record, n);
+  tpd_bytes_put_u64le (writer->record, size);
+  tpd_bytes_put_u64le (writer->record, directory);
+  tpd_bytes_put_u32le (writer->record, 0x07064b50);
+  tpd_bytes_put_u32le (writer->record, 0);
+  tpd_bytes_put_u64le (writer->record, directory + size);
+  tpd_bytes_put_u32le (writer->record, 1);
 }
 
 /* 4.3.16; the comment is copied. */
@@ -411,13 +389,13 @@ write_end (TpdZipWriter *writer, guint64 n, guint64 directory, GError **error)
 
   if (n >= FULL16 || directory >= FULL32 || size >= FULL32)
     put_end64 (writer, n, directory, size);
-  put32 (writer->record, 0x06054b50);
-  put32 (writer->record, 0);
-  put16 (writer->record, (guint) MIN (n, FULL16));
-  put16 (writer->record, (guint) MIN (n, FULL16));
-  put32 (writer->record, MIN (size, FULL32));
-  put32 (writer->record, MIN (directory, FULL32));
-  put16 (writer->record, (guint) (container->source->size - comment));
+  tpd_bytes_put_u32le (writer->record, 0x06054b50);
+  tpd_bytes_put_u32le (writer->record, 0);
+  tpd_bytes_put_u16le (writer->record, (guint) MIN (n, FULL16));
+  tpd_bytes_put_u16le (writer->record, (guint) MIN (n, FULL16));
+  tpd_bytes_put_u32le (writer->record, MIN (size, FULL32));
+  tpd_bytes_put_u32le (writer->record, MIN (directory, FULL32));
+  tpd_bytes_put_u16le (writer->record, (guint) (container->source->size - comment));
   return flush_record (writer, error) && copy_range (writer, comment, container->source->size, error);
 }
 
