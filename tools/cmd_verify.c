@@ -86,16 +86,6 @@ typedef enum {
 
 static const char *const result_words[] = { "ok", "missing", "changed", "failed" };
 
-static int
-open_parent (int root_fd, const char *path, const char **name)
-{
-  const char *slash = strrchr (path, '/');
-  g_autofree char *dir = slash != NULL ? g_strndup (path, (gsize) (slash - path)) : g_strdup ("");
-
-  *name = slash != NULL ? slash + 1 : path;
-  return tpd_walk_open_dir (root_fd, dir);
-}
-
 static Result
 result_of_errno (int errnum, char **message)
 {
@@ -154,7 +144,7 @@ static Result
 check_copy (Worker *worker, const TpdManifestRecord *record, char **message)
 {
   const char *name;
-  int dir_fd = open_parent (worker->verify->arguments->copies_fd, record->copy, &name);
+  int dir_fd = tpd_walk_open_parent (worker->verify->arguments->copies_fd, record->copy, &name);
   Result result;
   int fd;
 
@@ -295,7 +285,7 @@ check_source (Worker *worker, const TpdManifestRecord *record, char **message)
 
   if (worker->verify->arguments->against_fd < 0 || strcmp (record->kind, "symlink") == 0)
     return GOOD;
-  dir_fd = open_parent (worker->verify->arguments->against_fd, record->path, &name);
+  dir_fd = tpd_walk_open_parent (worker->verify->arguments->against_fd, record->path, &name);
   fd = dir_fd >= 0 ? tpd_target_open_file (dir_fd, name) : -1;
   if (fd < 0)
     *message = g_strdup_printf ("its source, %s, cannot be read: %s", record->path, g_strerror (errno));

@@ -59,6 +59,15 @@ tpd_copy_task_free (TpdCopyTask *task)
   g_free (task);
 }
 
+void
+tpd_copy_task_keep_name (TpdCopyTask *task)
+{
+  g_free (task->shown);
+  g_free (task->copy);
+  task->shown = g_strdup (task->name);
+  task->copy = g_strdup (task->path);
+}
+
 static char *
 join (const char *dir, const char *name)
 {

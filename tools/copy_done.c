@@ -112,14 +112,12 @@ typedef struct {
   char *hex;
 } Search;
 
-/* lstat of a path beneath `root_fd`. */
-static gboolean
-stat_beneath (int root_fd, const char *path, struct stat *st)
+gboolean
+tpd_copy_stat_beneath (int root_fd, const char *path, struct stat *st)
 {
-  const char *slash = strrchr (path, '/');
-  g_autofree char *dir = slash != NULL ? g_strndup (path, (gsize) (slash - path)) : g_strdup ("");
-  int fd = tpd_walk_open_dir (root_fd, dir);
-  gboolean good = fd >= 0 && fstatat (fd, slash != NULL ? slash + 1 : path, st, AT_SYMLINK_NOFOLLOW) == 0;
+  const char *name;
+  int fd = tpd_walk_open_parent (root_fd, path, &name);
+  gboolean good = fd >= 0 && fstatat (fd, name, st, AT_SYMLINK_NOFOLLOW) == 0;
 
   if (fd >= 0)
     close (fd);
@@ -161,9 +159,10 @@ try_other (gpointer data, const TpdJournalEntry *entry, const char *text)
     return FALSE;
   if (!copy->in_place
       && (!is_of_this_file (copy, stamp, record->copy, &entry->mark)
-          || !stat_beneath (copy->source_fd, record->path, &st) || st.st_dev != stamp->dev || st.st_ino != stamp->ino))
+          || !tpd_copy_stat_beneath (copy->source_fd, record->path, &st) || st.st_dev != stamp->dev
+          || st.st_ino != stamp->ino))
     return FALSE;
-  if (!stat_beneath (copy->in_place ? copy->source_fd : copy->target_fd, record->copy, &st) || !S_ISREG (st.st_mode)
+  if (!tpd_copy_stat_beneath (tpd_copy_root_of_copies (copy), record->copy, &st) || !S_ISREG (st.st_mode)
       || !tpd_journal_mark_fits (&entry->mark, &st))
     return FALSE;
   if (copy->in_place && (st.st_dev != stamp->dev || !has_same_content (search, record->source_sha256)))

@@ -48,16 +48,6 @@ run_new (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st, gboole
 
 /* --- Files with several names ------------------------------------------ */
 
-static int
-open_dir_of (const TpdCopy *copy, const char *path, const char **name)
-{
-  const char *slash = strrchr (path, '/');
-  g_autofree char *dir = slash != NULL ? g_strndup (path, (gsize) (slash - path)) : g_strdup ("");
-
-  *name = slash != NULL ? slash + 1 : path;
-  return tpd_walk_open_dir (copy->in_place ? copy->source_fd : copy->target_fd, dir);
-}
-
 typedef enum { LINKED, NOT_LINKED, CANNOT_LINK } Linked;
 
 /* `other` has the copy `ino`. */
@@ -66,7 +56,7 @@ make_link (TpdCopyFile *file, const char *other, guint64 ino, GError **error)
 {
   const char *name;
   struct stat st;
-  int fd = open_dir_of (file->copy, other, &name);
+  int fd = tpd_walk_open_parent (tpd_copy_root_of_copies (file->copy), other, &name);
   int errnum = fd < 0 ? errno : 0;
 
   file->temp = tpd_copy_temp_name (file->copy);
@@ -115,10 +105,7 @@ run_link (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st, const
   if (file.again && linked == LINKED && g_strcmp0 (record->copy, record->path) == 0)
     {
       /* What is protected still has no plaintext's name: as in leave_unreadable(). */
-      g_free (task->shown);
-      g_free (task->copy);
-      task->shown = g_strdup (task->name);
-      task->copy = g_strdup (task->path);
+      tpd_copy_task_keep_name (task);
     }
   if (linked == LINKED)
     tpd_copy_submit_file (&file, TPD_COPY_LINK, g_strndup (rest, len - 1), done->mark.copy_size, done->mark.copy_ino,

@@ -180,10 +180,7 @@ leave_unreadable (TpdCopyFile *file, TpdFileFacts *facts)
       return;
     }
   /* Under its own name, which no other may have (format/names.h). */
-  g_free (file->task->shown);
-  g_free (file->task->copy);
-  file->task->shown = g_strdup (file->task->name);
-  file->task->copy = g_strdup (file->task->path);
+  tpd_copy_task_keep_name (file->task);
   file->again = TRUE;
   if (!copy_bytes (file, TPD_COPY_RAW, facts, NULL, &error))
     tpd_copy_miss_file (file, error);

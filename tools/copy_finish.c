@@ -108,21 +108,11 @@ is_there (gpointer data, const TpdJournalMark *mark, const char *text, gsize len
 {
   TpdCopy *copy = data;
   g_autoptr (TpdManifestRecord) record = tpd_manifest_record_parse (text, len, NULL);
-  g_autofree char *dir = NULL, *name = NULL;
   struct stat st;
-  gboolean found;
-  int fd;
 
-  if (record == NULL || record->copy == NULL)
-    return FALSE;
-  name = g_path_get_basename (record->copy);
-  dir = strchr (record->copy, '/') != NULL ? g_path_get_dirname (record->copy) : g_strdup ("");
-  fd = tpd_walk_open_dir (copy->in_place ? copy->source_fd : copy->target_fd, dir);
-  if (fd < 0)
-    return FALSE;
-  found = fstatat (fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && tpd_journal_mark_fits (mark, &st);
-  close (fd);
-  return found;
+  return record != NULL && record->copy != NULL
+         && tpd_copy_stat_beneath (tpd_copy_root_of_copies (copy), record->copy, &st)
+         && tpd_journal_mark_fits (mark, &st);
 }
 
 static gboolean

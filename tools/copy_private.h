@@ -35,6 +35,8 @@ typedef struct {
 } TpdCopyTask;
 
 void tpd_copy_task_free (TpdCopyTask *task);
+/* The copy gets the name of the source. */
+void tpd_copy_task_keep_name (TpdCopyTask *task);
 
 typedef enum {
   TPD_COPY_DECRYPTED,
@@ -105,6 +107,13 @@ struct _TpdCopy {
   guint n_told;      /* under out_lock */
 };
 
+/* What the paths of copies are relative to. */
+static inline int
+tpd_copy_root_of_copies (const TpdCopy *copy)
+{
+  return copy->in_place ? copy->source_fd : copy->target_fd;
+}
+
 /* One thread that copies. */
 typedef struct {
   TpdCopy *copy;
@@ -138,6 +147,8 @@ void tpd_copy_task_run (TpdCopyWorker *worker, TpdCopyTask *task);
 guint64 tpd_copy_validator (const TpdCopy *copy, const TpdStamp *stamp, const char *name);
 /* Whether an earlier run finished `task`, or it was told why it cannot be. */
 gboolean tpd_copy_skip_finished (TpdCopy *copy, const TpdCopyTask *task, const TpdStamp *stamp);
+/* lstat of a path beneath `root_fd`. */
+gboolean tpd_copy_stat_beneath (int root_fd, const char *path, struct stat *st);
 /* Whether an earlier run finished another name of the file `stamp`, which has
  * several: `*found` is that. */
 gboolean tpd_copy_find_other (TpdCopyWorker *worker, const TpdCopyTask *task, const TpdStamp *stamp,

@@ -85,3 +85,5 @@ gboolean tpd_walk_finish (TpdWalk *walk, TpdWalkStats *stats, GError **error);
 /* Opens the directory `path` beneath `root_fd` without following a link. -1
  * with errno. */
 int tpd_walk_open_dir (int root_fd, const char *path);
+/* Likewise the directory that `path` is in; `*name` points at its last part. */
+int tpd_walk_open_parent (int root_fd, const char *path, const char **name);

@@ -89,3 +89,13 @@ tpd_walk_open_dir (int root_fd, const char *path)
     fd = open_beneath (root_fd, path, flags, TRUE);
   return fd;
 }
+
+int
+tpd_walk_open_parent (int root_fd, const char *path, const char **name)
+{
+  const char *slash = strrchr (path, '/');
+  g_autofree char *dir = slash != NULL ? g_strndup (path, (gsize) (slash - path)) : g_strdup ("");
+
+  *name = slash != NULL ? slash + 1 : path;
+  return tpd_walk_open_dir (root_fd, dir);
+}
