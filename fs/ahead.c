@@ -101,14 +101,11 @@ static guint64
 parent_of (TpdAhead *ahead, guint64 id)
 {
   TpdNode *node = tpd_inodes_get (ahead->inodes, id);
-  guint64 parent = 0;
+  guint64 parent;
 
   if (node == NULL)
     return 0;
-  tpd_node_lock (node);
-  if (node->parent != NULL)
-    parent = node->parent->id;
-  tpd_node_unlock (node);
+  parent = tpd_node_parent_id (node);
   tpd_node_unref (ahead->inodes, node);
   return parent;
 }

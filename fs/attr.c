@@ -90,17 +90,6 @@ tpd_attr_is_known (TpdNode *node, const struct stat *st)
   return facts.known && tpd_stamp_same_content (&published, &stamp) && !tpd_look_again (&facts, st);
 }
 
-static guint64
-parent_of (TpdNode *node)
-{
-  guint64 id;
-
-  tpd_node_lock (node);
-  id = node->parent != NULL ? node->parent->id : 0;
-  tpd_node_unlock (node);
-  return id;
-}
-
 /* As tpd_attr_publish(). `*fd` is the file, open, or -1; it is -1 when it was
  * taken. */
 static int
@@ -124,7 +113,7 @@ publish (TpdFs *fs, TpdNode *node, int dirfd, const char *name, int *fd, struct 
       if (opened >= 0)
         errnum = tpd_look_opened (fs, dirfd, name, opened, st, &facts, wait);
       else
-        errnum = tpd_look (fs, parent_of (node), dirfd, name, st, &facts, wait);
+        errnum = tpd_look (fs, tpd_node_parent_id (node), dirfd, name, st, &facts, wait);
 
       if (errnum == TPD_WAIT && unsized != NULL)
         {

@@ -541,6 +541,17 @@ tpd_node_way (TpdNode *node, TpdNode **parent, char **name)
   return TRUE;
 }
 
+guint64
+tpd_node_parent_id (TpdNode *node)
+{
+  guint64 id;
+
+  tpd_node_lock (node);
+  id = node->parent != NULL ? node->parent->id : 0;
+  tpd_node_unlock (node);
+  return id;
+}
+
 char *
 tpd_node_path (TpdInodes *inodes, TpdNode *node)
 {

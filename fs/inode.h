@@ -100,6 +100,9 @@ void tpd_node_unlock (TpdNode *node);
  * full). FALSE for the root. */
 gboolean tpd_node_way (TpdNode *node, TpdNode **parent, char **name);
 
+/* The id of its parent; 0 for the root. */
+guint64 tpd_node_parent_id (TpdNode *node);
+
 /* The path below the source's root as last seen, "." for the root; for
  * messages. (transfer full) */
 char *tpd_node_path (TpdInodes *inodes, TpdNode *node);

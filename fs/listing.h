@@ -9,6 +9,11 @@
 
 #include "format/source.h"
 
+/* A directory that was changed less than this before it was read may have been
+ * changed once more without its times showing it. The coarsest clock of a file
+ * system: FAT's two seconds. */
+#define TPD_RACY_US (2 * G_USEC_PER_SEC)
+
 typedef struct {
   guint64 ino;
   const char *name; /* inside the listing */

@@ -41,8 +41,6 @@
 #define AHEAD_MAX_US 100000
 /* Larger directories, in bytes, are not read before they are asked for. */
 #define AHEAD_MAX_DIRECTORY (4 * 1024 * 1024)
-/* The coarsest clock of a file system: FAT's two seconds. */
-#define RACY_US (2 * G_USEC_PER_SEC)
 
 typedef struct _Batch Batch;
 
@@ -276,7 +274,7 @@ is_current (const Batch *batch, int fd)
   if (fstat (fd, &st) != 0)
     return FALSE;
   tpd_stamp_from_stat (&now, &st);
-  return tpd_stamp_same_content (&now, then) && g_get_real_time () - then->ctime_ns / 1000 > RACY_US + AHEAD_MAX_US;
+  return tpd_stamp_same_content (&now, then) && g_get_real_time () - then->ctime_ns / 1000 > TPD_RACY_US + AHEAD_MAX_US;
 }
 
 static void

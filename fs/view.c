@@ -21,8 +21,6 @@
 /* Candidates kept in all; each view counts as a few more. */
 #define MAX_COST (128 * 1024)
 #define VIEW_COST 4
-/* The coarsest clock of a file system: FAT's two seconds. */
-#define RACY_US (2 * G_USEC_PER_SEC)
 
 /* One candidate. */
 typedef struct {
@@ -282,7 +280,7 @@ view_build (TpdViews *views, guint64 id, int dirfd, TpdListing *given, const Tpd
   view->ref_count = 1;
   view->id = id;
   view->dir = *dir;
-  view->racy = g_get_real_time () - dir->ctime_ns / 1000 < RACY_US;
+  view->racy = g_get_real_time () - dir->ctime_ns / 1000 < TPD_RACY_US;
   view->confirmed_us = g_get_monotonic_time ();
   view->items = g_ptr_array_new_with_free_func (item_free);
   view->by_source = g_hash_table_new (g_str_hash, g_str_equal);
@@ -314,7 +312,7 @@ view_is_fresh (const TpdView *view, gint64 ttl_us, gint64 now)
 {
   gint64 age = now - view->confirmed_us;
 
-  return age < ttl_us && !(view->racy && age >= RACY_US);
+  return age < ttl_us && !(view->racy && age >= TPD_RACY_US);
 }
 
 int
