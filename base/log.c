@@ -5,14 +5,13 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
-#include <syslog.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/text.h"
 
 static const char *log_name = "tpd";
 static TpdLogLevel log_level = TPD_LOG_INFO;
-static gboolean log_syslog;
 static int log_fd = -1;
 static TpdLogSink log_sink;
 static gpointer log_sink_data;
@@ -37,13 +36,6 @@ tpd_log_init (const char *name, TpdLogLevel level)
 }
 
 void
-tpd_log_to_syslog (void)
-{
-  openlog (log_name, LOG_PID, LOG_DAEMON);
-  log_syslog = TRUE;
-}
-
-void
 tpd_log_to_file (int fd)
 {
   log_fd = fd;
@@ -59,21 +51,12 @@ tpd_log_to_sink (TpdLogSink sink, gpointer data)
 static void
 write_line (int fd, const char *line)
 {
-  gsize len = strlen (line), done = 0;
-
-  while (done < len)
-    {
-      gssize n = write (fd, line + done, len - done);
-      if (n <= 0)
-        return;
-      done += (gsize) n;
-    }
+  (void) tpd_write_all (fd, line, strlen (line));
 }
 
 void
 tpd_log (TpdLogLevel level, const char *format, ...)
 {
-  static const int priorities[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
   static const char *const words[] = { "error: ", "warning: ", "", "debug: " };
   g_autofree char *text = NULL, *shown = NULL;
   va_list args;
@@ -94,11 +77,6 @@ tpd_log (TpdLogLevel level, const char *format, ...)
   if (log_sink != NULL)
     {
       log_sink (level, shown, log_sink_data);
-      return;
-    }
-  if (log_syslog)
-    {
-      syslog (priorities[level], "%s%s", words[level], shown);
       return;
     }
   g_autofree char *line = g_strdup_printf ("%s: %s%s\n", log_name, words[level], shown);

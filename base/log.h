@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages for people: one line each, to stderr in the foreground and to
- * syslog in a daemon. Control characters in the text are escaped, so a file
- * name cannot forge a line. Never pass a secret.
+ * Messages for people: one line each, to stderr or, in a daemon, to a sink. Control characters in the text are escaped,
+ * so a file name cannot forge a line. Never pass a secret.
  */
 #pragma once
 
@@ -21,8 +20,7 @@ typedef enum {
 void tpd_log_fill_descriptors (void);
 /* `name` (static string) prefixes each line; messages above `level` are dropped. */
 void tpd_log_init (const char *name, TpdLogLevel level);
-void tpd_log_to_syslog (void);
-/* To `sink` instead of stderr and syslog: the line as it is to be shown. May
+/* To `sink` instead of stderr: the line as it is to be shown. May
  * come from several threads at once. */
 typedef void (*TpdLogSink) (TpdLogLevel level, const char *line, gpointer data);
 void tpd_log_to_sink (TpdLogSink sink, gpointer data);

@@ -21,12 +21,6 @@ tpd_status_is (fuse_ino_t ino)
   return ino >= DIRECTORY && ino < END;
 }
 
-gboolean
-tpd_status_is_directory (fuse_ino_t ino)
-{
-  return ino == DIRECTORY;
-}
-
 void
 tpd_status_getattr (TpdFs *fs, fuse_ino_t ino, struct stat *attr)
 {

@@ -11,7 +11,6 @@
 
 /* Whether node id `ino` is one of the status directory's. */
 gboolean tpd_status_is (fuse_ino_t ino);
-gboolean tpd_status_is_directory (fuse_ino_t ino);
 
 /* The directory itself has the entry of its name at the root. */
 gboolean tpd_status_lookup (TpdFs *fs, fuse_ino_t parent, const char *name, struct fuse_entry_param *entry);
