@@ -564,33 +564,34 @@ tpd_index_hints_find_dir (TpdIndexHints *hints, const char *dir, gint64 *id, GEr
   return code == SQLITE_ROW || code == SQLITE_DONE;
 }
 
-gboolean
-tpd_index_hints_read (TpdIndexHints *hints, gint64 id, guint max, TpdIndexPage **page, GError **error)
+/* The rows of the directory; only that of `name` unless it is NULL. */
+static gboolean
+read_rows (TpdIndexHints *hints, gint64 id, const char *name, guint max, TpdIndexPage **page, GError **error)
 {
   Connection *connection;
+  sqlite3_stmt *statement;
   gboolean good;
 
   if (!check_whole (hints, error))
     return FALSE;
   connection = take (hints);
-  sqlite3_bind_int64 (connection->all, 1, id);
-  good = collect (hints, connection, connection->all, max, page, error);
+  statement = name == NULL ? connection->all : connection->one;
+  sqlite3_bind_int64 (statement, 1, id);
+  if (name != NULL)
+    sqlite3_bind_blob64 (statement, 2, name, strlen (name), SQLITE_STATIC);
+  good = collect (hints, connection, statement, max, page, error);
   give_back (hints, connection);
   return good;
 }
 
 gboolean
+tpd_index_hints_read (TpdIndexHints *hints, gint64 id, guint max, TpdIndexPage **page, GError **error)
+{
+  return read_rows (hints, id, NULL, max, page, error);
+}
+
+gboolean
 tpd_index_hints_read_one (TpdIndexHints *hints, gint64 id, const char *name, TpdIndexPage **page, GError **error)
 {
-  Connection *connection;
-  gboolean good;
-
-  if (!check_whole (hints, error))
-    return FALSE;
-  connection = take (hints);
-  sqlite3_bind_int64 (connection->one, 1, id);
-  sqlite3_bind_blob64 (connection->one, 2, name, strlen (name), SQLITE_STATIC);
-  good = collect (hints, connection, connection->one, 1, page, error);
-  give_back (hints, connection);
-  return good;
+  return read_rows (hints, id, name, 1, page, error);
 }

@@ -68,7 +68,7 @@ open_database (TpdIndex *index, GError **error)
 
   if (!tpd_index_secure_file (index->path, error))
     return FALSE;
-  db = tpd_index_connect (index->path, index->network, error);
+  db = tpd_index_connect (index->path, error);
   if (db == NULL)
     return FALSE;
   good = tpd_index_prepare_schema (db, index->path, index->network, error) && find_source (index, db, error);

@@ -22,7 +22,7 @@ void tpd_index_set_sqlite_error (GError **error, sqlite3 *db, int code, const ch
 void tpd_index_set_up_sqlite (void);
 
 /* A connection for one thread, with limits and time-outs set. */
-sqlite3 *tpd_index_connect (const char *path, gboolean network, GError **error);
+sqlite3 *tpd_index_connect (const char *path, GError **error);
 /* Likewise with SQLite's `flags` and `vfs` (may be NULL), waiting for others no
  * longer than `busy_ms`. */
 sqlite3 *tpd_index_connect_as (const char *path, int flags, const char *vfs, int busy_ms, GError **error);

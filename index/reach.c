@@ -88,7 +88,7 @@ tpd_index_reach (TpdIndex *index, TpdConfinement *reach, GError **error)
       tpd_confinement_write (reach, folder);
       return TRUE;
     }
-  index->pin = tpd_index_connect (index->path, index->network, error);
+  index->pin = tpd_index_connect (index->path, error);
   if (index->pin == NULL || !tpd_index_run (index->pin, index->path, "SELECT count(*) FROM sqlite_schema", error)
       || (index->network && !make_journal (index->path, error)))
     return FALSE;

@@ -77,7 +77,7 @@ tpd_index_reader_new (TpdIndex *index, GError **error)
   reader->single_name = g_string_new (NULL);
   reader->single_extension = g_string_new (NULL);
   reader->keys = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, key_free);
-  reader->db = tpd_index_connect (index->path, index->network, error);
+  reader->db = tpd_index_connect (index->path, error);
   if (reader->db == NULL || !prepare (reader, error))
     return NULL;
   return g_steal_pointer (&reader);

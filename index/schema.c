@@ -279,7 +279,7 @@ tpd_index_connect_as (const char *path, int flags, const char *vfs, int busy_ms,
 }
 
 sqlite3 *
-tpd_index_connect (const char *path, gboolean network, GError **error)
+tpd_index_connect (const char *path, GError **error)
 {
   return tpd_index_connect_as (path, SQLITE_OPEN_READWRITE, NULL, BUSY_TIMEOUT_MS, error);
 }

@@ -490,7 +490,7 @@ tpd_index_writer_start (TpdIndex *index, GError **error)
   writer->keys = g_hash_table_new_full (g_bytes_hash, g_bytes_equal, (GDestroyNotify) g_bytes_unref, g_free);
   writer->links = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, g_free);
   writer->visited.bits = g_byte_array_new ();
-  writer->db = tpd_index_connect (index->path, index->network, error);
+  writer->db = tpd_index_connect (index->path, error);
   if (writer->db == NULL || !prepare (writer, error) || !read_complete (writer, error) || !mark_started (writer, error))
     return NULL;
   writer->thread = g_thread_new ("index-writer", run, writer);
