@@ -13,6 +13,7 @@
 #define APPLICATION_ID 0x54504449
 /* A scan commits in fractions of a second. */
 #define BUSY_TIMEOUT_MS (60 * 1000)
+#define AGAIN_US 10000
 /* Pages of 4 KiB kept by each connection. */
 #define CACHE_PAGES "1024"
 
@@ -363,16 +364,32 @@ tpd_index_check_schema (sqlite3 *db, const char *path, GError **error)
          && check_marks (db, path, application, error);
 }
 
+/*
+ * Readers then never wait for the writer. WAL needs memory that all processes
+ * share, which no network file system has. SQLite does not wait when two change
+ * the mode of a new database at once, but tells one of them to come again.
+ */
+static gboolean
+set_journal_mode (sqlite3 *db, const char *path, gboolean network, GError **error)
+{
+  const char *sql = network ? "PRAGMA journal_mode = TRUNCATE" : "PRAGMA journal_mode = WAL";
+  const gint64 end = g_get_monotonic_time () + BUSY_TIMEOUT_MS * G_GINT64_CONSTANT (1000);
+  int code;
+
+  while (((code = sqlite3_exec (db, sql, NULL, NULL, NULL)) & 0xff) == SQLITE_BUSY && g_get_monotonic_time () < end)
+    g_usleep (AGAIN_US);
+  if (code != SQLITE_OK)
+    tpd_index_set_sqlite_error (error, db, code, path);
+  return code == SQLITE_OK;
+}
+
 gboolean
 tpd_index_prepare_schema (sqlite3 *db, const char *path, gboolean network, GError **error)
 {
   gint64 application = 0, tables = 0;
   gboolean good;
 
-  /* Readers then never wait for the writer. WAL needs memory that all
-   * processes share, which no network file system has. */
-  if (!tpd_index_run (db, path, network ? "PRAGMA journal_mode = TRUNCATE" : "PRAGMA journal_mode = WAL", error)
-      || !tpd_index_run (db, path, "BEGIN IMMEDIATE", error))
+  if (!set_journal_mode (db, path, network, error) || !tpd_index_run (db, path, "BEGIN IMMEDIATE", error))
     return FALSE;
   /* Inside the transaction: two processes may be about to make the tables. */
   good = read_number (db, path, "PRAGMA application_id", &application, error)
