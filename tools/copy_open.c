@@ -76,23 +76,34 @@ check_apart (const TpdCopy *copy, const char *given, GError **error)
   return TRUE;
 }
 
+/* Makes and opens the directory that copies, or originals, go to. */
 static gboolean
-open_target (TpdCopy *copy, GError **error)
+open_given (TpdCopy *copy, const char *given, int *fd, GError **error)
 {
-  const char *given = copy->options->target;
-
-  if (copy->options->dry_run)
-    return TRUE;
   if (!make_dir (given, error))
     return FALSE;
   copy->target_path = real_path (given, error);
   if (copy->target_path == NULL || !check_apart (copy, given, error))
     return FALSE;
-  copy->target_fd = open_dir (copy->target_path, error);
-  if (copy->target_fd < 0)
-    return FALSE;
-  copy->state_fd = tpd_manifest_open_state (copy->target_fd, TRUE, error);
+  *fd = open_dir (copy->target_path, error);
+  return *fd >= 0;
+}
+
+static gboolean
+open_state (TpdCopy *copy, int fd, GError **error)
+{
+  copy->state_fd = tpd_manifest_open_state (fd, TRUE, error);
+  if (copy->state_fd < 0)
+    g_prefix_error (error, "%s: ", copy->target_path);
   return copy->state_fd >= 0;
+}
+
+static gboolean
+open_target (TpdCopy *copy, GError **error)
+{
+  if (copy->options->dry_run)
+    return TRUE;
+  return open_given (copy, copy->options->target, &copy->target_fd, error) && open_state (copy, copy->target_fd, error);
 }
 
 static gboolean
@@ -103,20 +114,13 @@ open_originals (TpdCopy *copy, GError **error)
 
   if (copy->options->dry_run)
     return TRUE;
-  if (!make_dir (given, error))
-    return FALSE;
-  copy->target_path = real_path (given, error);
-  if (copy->target_path == NULL || !check_apart (copy, given, error))
-    return FALSE;
-  copy->originals_fd = open_dir (copy->target_path, error);
-  if (copy->originals_fd < 0 || fstat (copy->originals_fd, &st) != 0)
+  if (!open_given (copy, given, &copy->originals_fd, error) || fstat (copy->originals_fd, &st) != 0)
     return FALSE;
   if (st.st_dev != copy->source_dev)
     return usage (error, "originals are kept by links: it must lie on the file system of the source", given);
   if (st.st_uid != geteuid () || (st.st_mode & 077) != 0)
     return usage (error, "it must be this user's own and closed to others: chmod 700", given);
-  copy->state_fd = tpd_manifest_open_state (copy->originals_fd, TRUE, error);
-  return copy->state_fd >= 0;
+  return open_state (copy, copy->originals_fd, error);
 }
 
 /* Every directory at work takes two descriptors, and each task or item may have
