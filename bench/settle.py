@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory in the same order for everybody. Which physical pages a file gets is
+chance: pieces that were left over, and pages freed lately, last one first.
+Pages in rising order are read up to half as fast again as those in falling order
+(docs/performance.md), so that the order, not the file system, would be measured."""
+import contextlib
+import mmap
+import os
+import sys
+
+SHORT_LISTS = "/proc/sys/vm/percpu_pagelist_high_fraction"
+COMPACT = "/proc/sys/vm/compact_memory"
+MADV_POPULATE_WRITE = 23
+LARGE_ORDER = 9  # 2 MiB
+
+
+def fragments():
+    """Bytes of free memory that lie in pieces of less than 2 MiB."""
+    pages = 0
+    with open("/proc/buddyinfo", encoding="ascii") as file:
+        for line in file:
+            counts = [int(word) for word in line.split("zone")[1].split()[1:]]
+            pages += sum(count << order for order, count in enumerate(counts[:LARGE_ORDER]))
+    return pages * mmap.PAGESIZE
+
+
+def available():
+    with open("/proc/meminfo", encoding="ascii") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+
+
+def tell(path, value):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(value)
+
+
+@contextlib.contextmanager
+def settled_memory():
+    """While it lasts pages come from whole pieces, in rising order: free
+    pieces are held, and freed pages go back to where they were. Root only; for
+    others, and where the kernel has no such setting, memory stays as it is."""
+    if os.geteuid() != 0 or not os.path.exists(SHORT_LISTS):
+        print("memory is measured as it is found: only root can settle it", file=sys.stderr)
+        yield
+        return
+    with open(SHORT_LISTS, encoding="ascii") as file:
+        before = file.read().strip()
+    try:
+        tell(SHORT_LISTS, "8000000")  # the largest part of which the lists get one: as short as can be
+        if os.path.exists(COMPACT):
+            tell(COMPACT, "1")
+        size = min(fragments(), available() // 2)
+        with contextlib.ExitStack() as stack:
+            if size > 0:
+                held = stack.enter_context(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+                held.madvise(mmap.MADV_NOHUGEPAGE)
+                held.madvise(MADV_POPULATE_WRITE)
+            yield
+    finally:
+        tell(SHORT_LISTS, before)
