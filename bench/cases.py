@@ -98,6 +98,8 @@ class Bench:
         expected = self.expected(manner, words)
 
         def sample():
+            if not warm:
+                settle.touch(self.corpora.big_size * 3 // 2)
             with system.mounted(source) as mounted:
                 path = os.path.join(mounted.path, name)
                 if warm:
@@ -129,7 +131,7 @@ class Bench:
     def big_case(self, name, form, manner, warm, goals, *words):
         columns = {s.name: self.big_sample(s, form, manner, warm, *words) for s in self.all_systems()}
         return Case(name, "reads/s" if manner == "rand" else "MB/s", columns, goals,
-                    around=contextlib.nullcontext if self.options.memory_as_found else settle.settled_memory)
+                    around=settle.settled_memory if warm and not self.options.memory_as_found else contextlib.nullcontext)
 
     def big_cases(self):
         for form in FORMS:

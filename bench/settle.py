@@ -34,6 +34,20 @@ def tell(path, value):
         file.write(value)
 
 
+def hold(size):
+    """`size` bytes of memory that exist, in single pages; close() frees them."""
+    held = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    held.madvise(mmap.MADV_NOHUGEPAGE)
+    held.madvise(MADV_POPULATE_WRITE)
+    return held
+
+
+def touch(size):
+    """Uses memory and frees it. A virtual machine may have given free memory
+    back to its host, and who uses it first waits for the host."""
+    hold(min(size, available() // 2)).close()
+
+
 @contextlib.contextmanager
 def settled_memory():
     """While it lasts pages come from whole pieces, in rising order: free
@@ -50,11 +64,7 @@ def settled_memory():
         if os.path.exists(COMPACT):
             tell(COMPACT, "1")
         size = min(fragments(), available() // 2)
-        with contextlib.ExitStack() as stack:
-            if size > 0:
-                held = stack.enter_context(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
-                held.madvise(mmap.MADV_NOHUGEPAGE)
-                held.madvise(MADV_POPULATE_WRITE)
+        with hold(max(size, mmap.PAGESIZE)):
             yield
     finally:
         tell(SHORT_LISTS, before)
