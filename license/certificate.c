@@ -23,9 +23,9 @@
 /* --- Reading ---------------------------------------------------------- */
 
 char *
-tpd_certificate_type (const xmlDoc *doc)
+tpd_certificate_type (const TpdXml *doc)
 {
-  const xmlNode *body = tpd_xml_child (tpd_xml_root (doc), "BODY");
+  const TpdXmlNode *body = tpd_xml_child (tpd_xml_root (doc), "BODY");
   g_autofree char *type = tpd_xml_attribute (body, "type");
   g_autofree char *descriptor = tpd_xml_attribute (tpd_xml_path (body, "DESCRIPTOR/OBJECT"), "type");
 
@@ -35,10 +35,10 @@ tpd_certificate_type (const xmlDoc *doc)
 }
 
 static gboolean
-read_link (const char *text, const TpdXrmlSlice *slice, const xmlDoc *doc, TpdCertificate *out)
+read_link (const char *text, const TpdXrmlSlice *slice, const TpdXml *doc, TpdCertificate *out)
 {
-  const xmlNode *body = tpd_xrml_body (doc, "LICENSE");
-  const xmlNode *principal = tpd_xrml_first_principal (body);
+  const TpdXmlNode *body = tpd_xrml_body (doc, "LICENSE");
+  const TpdXmlNode *principal = tpd_xrml_first_principal (body);
   TpdPublicKey issuer, subject;
   TpdSignatureState state;
   const char *why;
@@ -57,7 +57,7 @@ read_link (const char *text, const TpdXrmlSlice *slice, const xmlDoc *doc, TpdCe
 static void
 read_new (const char *text, const TpdXrmlSlice *slice, TpdCertificate *out)
 {
-  g_autoptr (xmlDoc) doc = tpd_xml_parse (text + slice->start, slice->len, "certificate", NULL);
+  g_autoptr (TpdXml) doc = tpd_xml_parse (text + slice->start, slice->len, "certificate", NULL);
 
   memset (out, 0, sizeof *out);
   if (doc == NULL)

@@ -26,4 +26,4 @@ void tpd_certificate_read (const char *text, const TpdXrmlSlice *slice, TpdCerti
 
 /* "LICENSE (Client-Licensor-Certificate)": BODY and descriptor type.
  * (transfer full) */
-char *tpd_certificate_type (const xmlDoc *doc);
+char *tpd_certificate_type (const TpdXml *doc);

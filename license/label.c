@@ -235,33 +235,27 @@ choose (GArray *all)
 /* --- Walking without recursion ------------------------------------------ */
 
 /* The element behind `node` in the order of the document, below `root`. */
-static const xmlNode *
-next_element (const xmlNode *node, const xmlNode *root)
+static const TpdXmlNode *
+next_element (const TpdXmlNode *node, const TpdXmlNode *root)
 {
-  const xmlNode *child = tpd_xml_child (node, NULL);
+  const TpdXmlNode *child = tpd_xml_child (node, NULL);
 
   if (child != NULL)
     return child;
   while (node != root)
     {
-      const xmlNode *sibling = tpd_xml_next (node, NULL);
+      const TpdXmlNode *sibling = tpd_xml_next (node, NULL);
       if (sibling != NULL)
         return sibling;
-      node = node->parent;
+      node = tpd_xml_parent (node);
     }
   return NULL;
-}
-
-static gboolean
-name_is (const xmlNode *node, const char *name)
-{
-  return strcmp ((const char *) node->name, name) == 0;
 }
 
 /* --- LabelInfo ---------------------------------------------------------- */
 
 static void
-read_label_list (GArray *all, const xmlNode *root)
+read_label_list (GArray *all, const TpdXmlNode *root)
 {
   static const struct {
     const char *attribute;
@@ -272,7 +266,7 @@ read_label_list (GArray *all, const xmlNode *root)
     { "removed", WORD_REMOVED },
   };
 
-  for (const xmlNode *node = tpd_xml_child (root, "label"); node != NULL; node = tpd_xml_next (node, "label"))
+  for (const TpdXmlNode *node = tpd_xml_child (root, "label"); node != NULL; node = tpd_xml_next (node, "label"))
     {
       Candidate *candidate = add_candidate (all);
 
@@ -288,9 +282,9 @@ read_label_list (GArray *all, const xmlNode *root)
 /* --- docProps/custom.xml ------------------------------------------------ */
 
 static void
-read_properties (GArray *all, const xmlNode *root)
+read_properties (GArray *all, const TpdXmlNode *root)
 {
-  for (const xmlNode *node = tpd_xml_child (root, "property"); node != NULL; node = tpd_xml_next (node, "property"))
+  for (const TpdXmlNode *node = tpd_xml_child (root, "property"); node != NULL; node = tpd_xml_next (node, "property"))
     {
       g_autofree char *name = tpd_xml_attribute (node, "name");
       g_autofree char *value = name != NULL ? tpd_xml_text (tpd_xml_child (node, NULL)) : NULL;
@@ -304,10 +298,10 @@ read_properties (GArray *all, const xmlNode *root)
 
 /* msip-label-extended:Key and :Value stand beside each other. */
 static void
-put_extended (Candidate *candidate, const xmlNode *key)
+put_extended (Candidate *candidate, const TpdXmlNode *key)
 {
   g_autofree char *name = tpd_xml_text (key);
-  g_autofree char *value = tpd_xml_path_text (key->parent, "Value");
+  g_autofree char *value = tpd_xml_path_text (tpd_xml_parent (key), "Value");
 
   if (name != NULL && value != NULL && word_of (name) == WORD_METHOD)
     put_word (candidate, WORD_METHOD, value);
@@ -315,49 +309,60 @@ put_extended (Candidate *candidate, const xmlNode *key)
 
 /* One rdf:li of msip:labels; what lies deeper are its extended properties. */
 static void
-read_xmp_label (GArray *all, const xmlNode *item, guint *left)
+read_xmp_label (GArray *all, const TpdXmlNode *item, guint *left)
 {
   Candidate *candidate = add_candidate (all);
 
   if (candidate == NULL)
     return;
-  for (const xmlNode *node = tpd_xml_child (item, NULL); node != NULL && *left > 0; node = next_element (node, item))
+  for (const TpdXmlNode *node = tpd_xml_child (item, NULL); node != NULL && *left > 0; node = next_element (node, item))
     {
       (*left)--;
-      if (name_is (node, "Key"))
+      if (tpd_xml_name_is (node, "Key"))
         put_extended (candidate, node);
-      else if (node->parent == item)
+      else if (tpd_xml_parent (node) == item)
         {
+          g_autofree char *name = tpd_xml_name (node);
           g_autofree char *value = tpd_xml_text (node);
           if (value != NULL)
-            put_word (candidate, word_of ((const char *) node->name), value);
+            put_word (candidate, word_of (name), value);
         }
     }
 }
 
 static void
-read_xmp (GArray *all, const xmlNode *root)
+read_xmp_attributes (GArray *all, const TpdXmlNode *node)
+{
+  char *name, *value;
+
+  for (guint i = 0; tpd_xml_attribute_at (node, i, &name, &value); i++)
+    {
+      put_property (all, name, value);
+      g_free (name);
+      g_free (value);
+    }
+}
+
+static void
+read_xmp (GArray *all, const TpdXmlNode *root)
 {
   guint left = MAX_ELEMENTS;
 
-  for (const xmlNode *node = root; node != NULL && left > 0; node = next_element (node, root))
+  for (const TpdXmlNode *node = root; node != NULL && left > 0; node = next_element (node, root))
     {
+      g_autofree char *name = tpd_xml_name (node);
+
       left--;
-      if (name_is (node, "labels"))
-        for (const xmlNode *item = tpd_xml_path (node, "Bag/li"); item != NULL; item = tpd_xml_next (item, "li"))
+      if (strcmp (name, "labels") == 0)
+        for (const TpdXmlNode *item = tpd_xml_path (node, "Bag/li"); item != NULL; item = tpd_xml_next (item, "li"))
           read_xmp_label (all, item, &left);
-      else if (g_str_has_prefix ((const char *) node->name, TPD_LABEL_PREFIX))
+      else if (g_str_has_prefix (name, TPD_LABEL_PREFIX))
         {
           g_autofree char *value = tpd_xml_text (node);
           if (value != NULL)
-            put_property (all, (const char *) node->name, value);
+            put_property (all, name, value);
         }
-      for (const xmlAttr *attribute = node->properties; attribute != NULL; attribute = attribute->next)
-        {
-          const xmlNode *value = attribute->children;
-          if (value != NULL && value->type == XML_TEXT_NODE && value->content != NULL)
-            put_property (all, (const char *) attribute->name, (const char *) value->content);
-        }
+      read_xmp_attributes (all, node);
     }
 }
 
@@ -365,49 +370,39 @@ read_xmp (GArray *all, const xmlNode *root)
 
 /* What stands in these is not public: names and values are taken that fit the
  * other forms, and a lone GUID is the id. */
-static void
-read_license_data (GArray *all, const xmlNode *root)
+TpdLabel *
+tpd_label_of_license (const TpdLicense *license)
 {
+  g_autoptr (GArray) all = candidates_new ();
   Candidate *candidate = NULL;
 
-  for (const xmlNode *node = tpd_xml_child (root, "AUTHENTICATEDDATA"); node != NULL;
-       node = tpd_xml_next (node, "AUTHENTICATEDDATA"))
+  for (guint i = 0; license->app_data != NULL && i < license->app_data->len; i++)
     {
-      g_autofree char *name = tpd_xml_attribute (node, "name");
-      g_autofree char *value = tpd_xml_text (node);
-      Word word = name != NULL ? word_of (name) : WORD_NONE;
+      const TpdAppData *item = g_ptr_array_index (license->app_data, i);
+      Word word = item->name != NULL ? word_of (item->name) : WORD_NONE;
       char guid[TPD_GUID_SIZE];
 
-      if (value == NULL || (name != NULL && put_property (all, name, value)))
+      if (g_strcmp0 (item->id, "LABEL") != 0 || item->value == NULL
+          || (item->name != NULL && put_property (all, item->name, item->value)))
         continue;
-      if (word == WORD_NONE && tpd_guid_parse (value, guid))
+      if (word == WORD_NONE && tpd_guid_parse (item->value, guid))
         word = WORD_ID;
       if (candidate == NULL && word != WORD_NONE)
         candidate = add_candidate (all);
       if (candidate != NULL)
-        put_word (candidate, word, value);
+        put_word (candidate, word, item->value);
     }
+  return choose (all);
 }
 
 /* --- The whole ---------------------------------------------------------- */
 
 TpdLabel *
-tpd_label_of_license (const TpdLicense *license)
-{
-  g_autofree char *text = NULL;
-
-  if (license->label_xml == NULL)
-    return NULL;
-  text = g_strconcat ("<LABELS>", license->label_xml, "</LABELS>", NULL);
-  return tpd_label_parse (text, strlen (text));
-}
-
-TpdLabel *
 tpd_label_parse (const char *text, gsize len)
 {
   g_autoptr (GArray) all = NULL;
-  g_autoptr (xmlDoc) doc = NULL;
-  const xmlNode *root;
+  g_autoptr (TpdXml) doc = NULL;
+  const TpdXmlNode *root;
 
   if (len >= 3 && memcmp (text, "\357\273\277", 3) == 0)
     {
@@ -423,12 +418,10 @@ tpd_label_parse (const char *text, gsize len)
     return NULL;
   all = candidates_new ();
   root = tpd_xml_root (doc);
-  if (name_is (root, "labelList"))
+  if (tpd_xml_name_is (root, "labelList"))
     read_label_list (all, root);
-  else if (name_is (root, "Properties"))
+  else if (tpd_xml_name_is (root, "Properties"))
     read_properties (all, root);
-  else if (name_is (root, "LABELS"))
-    read_license_data (all, root);
   else
     read_xmp (all, root);
   return choose (all);

@@ -51,7 +51,6 @@ tpd_license_unref (TpdLicense *license)
   g_free (license->sealed);
   g_free (license->principals);
   g_free (license->erd);
-  g_free (license->label_xml);
   g_strfreev (license->warnings);
   g_free (license);
 }
@@ -119,9 +118,9 @@ parse (const guint8 *data, gsize len, gboolean brief, GError **error)
   g_autoptr (GPtrArray) warnings = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GPtrArray) types = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GArray) slices = NULL;
-  g_autoptr (xmlDoc) doc = NULL;
+  g_autoptr (TpdXml) doc = NULL;
   const TpdXrmlSlice *slice = NULL;
-  const xmlNode *body = NULL;
+  const TpdXmlNode *body = NULL;
   guint i;
 
   license->ref_count = 1;
@@ -138,7 +137,7 @@ parse (const guint8 *data, gsize len, gboolean brief, GError **error)
   for (i = 0; i < slices->len && body == NULL; i++)
     {
       slice = &g_array_index (slices, TpdXrmlSlice, i);
-      g_clear_pointer (&doc, xmlFreeDoc);
+      g_clear_pointer (&doc, tpd_xml_free);
       /* One that cannot be read may be the license: none behind it is taken. */
       doc = tpd_xml_parse (text->text + slice->start, slice->len, "publishing license", error);
       if (doc == NULL)

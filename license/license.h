@@ -84,7 +84,6 @@ typedef struct {
   gsize erd_len;
 
   gboolean double_key; /* signs of DKE in the clear text */
-  char *label_xml;     /* AUTHENTICATEDDATA id="LABEL", raw, may be NULL */
 
   char **warnings; /* sentences */
 

@@ -13,7 +13,6 @@
 #include "license/xrml.h"
 
 #define URLS_MAX 16
-#define LABEL_MAX (64 * 1024)
 
 static gboolean
 damaged (GError **error, const char *message)
@@ -49,7 +48,7 @@ base_name (const char *name)
 }
 
 static void
-parse_app_data (TpdLicense *license, const xmlNode *body)
+parse_app_data (TpdLicense *license, const TpdXmlNode *body)
 {
   license->app_data = tpd_xrml_app_data (body);
   for (guint i = 0; i < license->app_data->len; i++)
@@ -62,32 +61,8 @@ parse_app_data (TpdLicense *license, const xmlNode *body)
     }
 }
 
-/* The LABEL elements, one behind the other, as XML. */
 static void
-parse_label (TpdLicense *license, const xmlNode *body)
-{
-  xmlBuffer *buffer = NULL;
-
-  for (const xmlNode *data = tpd_xml_child (body, "AUTHENTICATEDDATA"); data != NULL;
-       data = tpd_xml_next (data, "AUTHENTICATEDDATA"))
-    {
-      if (!tpd_xml_attribute_is (data, "id", "LABEL"))
-        continue;
-      if (buffer == NULL)
-        buffer = xmlBufferCreate ();
-      if (buffer == NULL || xmlBufferLength (buffer) > LABEL_MAX
-          || xmlNodeDump (buffer, data->doc, (xmlNode *) data, 0, 0) < 0)
-        break;
-    }
-  if (buffer == NULL)
-    return;
-  if (xmlBufferLength (buffer) <= LABEL_MAX)
-    license->label_xml = g_strdup ((const char *) xmlBufferContent (buffer));
-  xmlBufferFree (buffer);
-}
-
-static void
-parse_identity (TpdLicense *license, const xmlNode *body)
+parse_identity (TpdLicense *license, const TpdXmlNode *body)
 {
   license->content_id = tpd_xrml_id (tpd_xml_path (body, "WORK/OBJECT/ID"));
   license->policy_id = tpd_xrml_id (tpd_xml_path (body, "DESCRIPTOR/OBJECT/ID"));
@@ -101,12 +76,12 @@ parse_identity (TpdLicense *license, const xmlNode *body)
 /* --- Distribution points ---------------------------------------------- */
 
 static void
-add_urls (GPtrArray *urls, const xmlNode *body, const char *type)
+add_urls (GPtrArray *urls, const TpdXmlNode *body, const char *type)
 {
-  for (const xmlNode *point = tpd_xml_child (body, "DISTRIBUTIONPOINT"); point != NULL && urls->len < URLS_MAX;
+  for (const TpdXmlNode *point = tpd_xml_child (body, "DISTRIBUTIONPOINT"); point != NULL && urls->len < URLS_MAX;
        point = tpd_xml_next (point, "DISTRIBUTIONPOINT"))
     {
-      const xmlNode *object = tpd_xml_child (point, "OBJECT");
+      const TpdXmlNode *object = tpd_xml_child (point, "OBJECT");
       g_autofree char *url = NULL;
 
       if (!tpd_xml_attribute_is (object, "type", type))
@@ -118,7 +93,7 @@ add_urls (GPtrArray *urls, const xmlNode *body, const char *type)
 }
 
 static void
-parse_distribution_points (TpdLicense *license, const xmlNode *body)
+parse_distribution_points (TpdLicense *license, const TpdXmlNode *body)
 {
   g_autoptr (GPtrArray) urls = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GPtrArray) referrals = g_ptr_array_new_with_free_func (g_free);
@@ -136,10 +111,10 @@ parse_distribution_points (TpdLicense *license, const xmlNode *body)
 /* --- Principals ------------------------------------------------------- */
 
 static void
-parse_issuer (TpdLicense *license, const xmlNode *body, GPtrArray *warnings)
+parse_issuer (TpdLicense *license, const TpdXmlNode *body, GPtrArray *warnings)
 {
-  const xmlNode *issuer = tpd_xml_child (body, "ISSUER");
-  const xmlNode *key = tpd_xml_child (issuer, "PUBLICKEY");
+  const TpdXmlNode *issuer = tpd_xml_child (body, "ISSUER");
+  const TpdXmlNode *key = tpd_xml_child (issuer, "PUBLICKEY");
   const char *why;
 
   license->issuer_type = tpd_xml_attribute (tpd_xml_child (issuer, "OBJECT"), "type");
@@ -152,9 +127,9 @@ parse_issuer (TpdLicense *license, const xmlNode *body, GPtrArray *warnings)
 }
 
 static void
-parse_security_levels (TpdLicense *license, const xmlNode *principal)
+parse_security_levels (TpdLicense *license, const TpdXmlNode *principal)
 {
-  for (const xmlNode *level = tpd_xml_child (principal, "SECURITYLEVEL"); level != NULL;
+  for (const TpdXmlNode *level = tpd_xml_child (principal, "SECURITYLEVEL"); level != NULL;
        level = tpd_xml_next (level, "SECURITYLEVEL"))
     {
       g_autofree char *name = tpd_xml_attribute (level, "name");
@@ -176,10 +151,10 @@ parse_security_levels (TpdLicense *license, const xmlNode *principal)
 }
 
 static gboolean
-parse_sealed_key (TpdLicense *license, const xmlNode *principal, GPtrArray *warnings, GError **error)
+parse_sealed_key (TpdLicense *license, const TpdXmlNode *principal, GPtrArray *warnings, GError **error)
 {
-  const xmlNode *bits = tpd_xml_child (principal, "ENABLINGBITS");
-  const xmlNode *value = tpd_xml_child (bits, "VALUE");
+  const TpdXmlNode *bits = tpd_xml_child (principal, "ENABLINGBITS");
+  const TpdXmlNode *value = tpd_xml_child (bits, "VALUE");
 
   if (value == NULL)
     return damaged (error, "the publishing license holds no sealed content key");
@@ -199,10 +174,10 @@ parse_sealed_key (TpdLicense *license, const xmlNode *principal, GPtrArray *warn
 }
 
 static gboolean
-parse_server (TpdLicense *license, const xmlNode *body, GPtrArray *warnings, GError **error)
+parse_server (TpdLicense *license, const TpdXmlNode *body, GPtrArray *warnings, GError **error)
 {
-  const xmlNode *principal = tpd_xrml_first_principal (body);
-  const xmlNode *key = tpd_xml_child (principal, "PUBLICKEY");
+  const TpdXmlNode *principal = tpd_xrml_first_principal (body);
+  const TpdXmlNode *key = tpd_xml_child (principal, "PUBLICKEY");
   gboolean size_differs;
   const char *why;
 
@@ -248,9 +223,9 @@ cut_principals (TpdLicense *license, const char *text, const TpdXrmlSlice *slice
 /* --- Rights data and double keys -------------------------------------- */
 
 static void
-parse_rights_data (TpdLicense *license, const xmlNode *body, GPtrArray *warnings)
+parse_rights_data (TpdLicense *license, const TpdXmlNode *body, GPtrArray *warnings)
 {
-  for (const xmlNode *data = tpd_xml_child (body, "AUTHENTICATEDDATA"); data != NULL;
+  for (const TpdXmlNode *data = tpd_xml_child (body, "AUTHENTICATEDDATA"); data != NULL;
        data = tpd_xml_next (data, "AUTHENTICATEDDATA"))
     {
       if (!tpd_xml_attribute_is (data, "id", "Encrypted-Rights-Data"))
@@ -298,12 +273,11 @@ has_double_key_signs (const TpdLicense *license)
 }
 
 gboolean
-tpd_parse_body (TpdLicense *license, const xmlNode *body, const char *text, const TpdXrmlSlice *slice,
+tpd_parse_body (TpdLicense *license, const TpdXmlNode *body, const char *text, const TpdXrmlSlice *slice,
                 GPtrArray *warnings, GError **error)
 {
   parse_identity (license, body);
   parse_app_data (license, body);
-  parse_label (license, body);
   parse_distribution_points (license, body);
   parse_issuer (license, body, warnings);
   if (!parse_server (license, body, warnings, error))

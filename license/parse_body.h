@@ -12,5 +12,5 @@
  * TPD_ERROR_DAMAGED when the server principal, its key or the sealed content
  * key is missing or unusable.
  */
-gboolean tpd_parse_body (TpdLicense *license, const xmlNode *body, const char *text, const TpdXrmlSlice *slice,
+gboolean tpd_parse_body (TpdLicense *license, const TpdXmlNode *body, const char *text, const TpdXrmlSlice *slice,
                          GPtrArray *warnings, GError **error);

@@ -79,17 +79,17 @@ group_right (Grouping *grouping, const char *right, const char *type, const char
 
 /* The principals of ACCESS below `conditions`, with the end of their time. */
 static void
-read_conditions (Grouping *grouping, const char *right, const xmlNode *conditions)
+read_conditions (Grouping *grouping, const char *right, const TpdXmlNode *conditions)
 {
   g_autofree char *until = tpd_xrml_until (conditions);
 
-  for (const xmlNode *access = tpd_xml_child (conditions, "ACCESS"); access != NULL;
+  for (const TpdXmlNode *access = tpd_xml_child (conditions, "ACCESS"); access != NULL;
        access = tpd_xml_next (access, "ACCESS"))
-    for (const xmlNode *principal = tpd_xml_child (access, "PRINCIPAL"); principal != NULL;
+    for (const TpdXmlNode *principal = tpd_xml_child (access, "PRINCIPAL"); principal != NULL;
          principal = tpd_xml_next (principal, "PRINCIPAL"))
       {
-        const xmlNode *object = tpd_xml_child (principal, "OBJECT");
-        const xmlNode *id = tpd_xml_child (object, "ID");
+        const TpdXmlNode *object = tpd_xml_child (principal, "OBJECT");
+        const TpdXmlNode *id = tpd_xml_child (object, "ID");
         g_autofree char *type = tpd_xml_attribute (id, "type");
         g_autofree char *name = NULL;
 
@@ -104,16 +104,15 @@ read_conditions (Grouping *grouping, const char *right, const xmlNode *condition
 }
 
 static void
-read_right (Grouping *grouping, const xmlNode *node)
+read_right (Grouping *grouping, const TpdXmlNode *node)
 {
-  g_autofree char *name = strcmp ((const char *) node->name, "RIGHT") == 0 ? tpd_xml_attribute (node, "name")
-                                                                           : g_strdup ((const char *) node->name);
+  g_autofree char *name = tpd_xml_name_is (node, "RIGHT") ? tpd_xml_attribute (node, "name") : tpd_xml_name (node);
   g_autofree char *right = NULL;
 
   if (name == NULL)
     return;
   right = g_ascii_strup (name, -1);
-  for (const xmlNode *conditions = tpd_xml_child (node, "CONDITIONLIST"); conditions != NULL;
+  for (const TpdXmlNode *conditions = tpd_xml_child (node, "CONDITIONLIST"); conditions != NULL;
        conditions = tpd_xml_next (conditions, "CONDITIONLIST"))
     read_conditions (grouping, right, conditions);
   /* Some writers leave CONDITIONLIST out. */
@@ -121,7 +120,7 @@ read_right (Grouping *grouping, const xmlNode *node)
 }
 
 static GPtrArray *
-read_entries (const xmlNode *work)
+read_entries (const TpdXmlNode *work)
 {
   Grouping grouping = {
     .entries = g_ptr_array_new_with_free_func (rights_entry_free),
@@ -130,11 +129,11 @@ read_entries (const xmlNode *work)
     .seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL),
   };
 
-  for (const xmlNode *group = tpd_xml_child (work, "RIGHTSGROUP"); group != NULL;
+  for (const TpdXmlNode *group = tpd_xml_child (work, "RIGHTSGROUP"); group != NULL;
        group = tpd_xml_next (group, "RIGHTSGROUP"))
-    for (const xmlNode *list = tpd_xml_child (group, "RIGHTSLIST"); list != NULL;
+    for (const TpdXmlNode *list = tpd_xml_child (group, "RIGHTSLIST"); list != NULL;
          list = tpd_xml_next (list, "RIGHTSLIST"))
-      for (const xmlNode *right = tpd_xml_child (list, NULL); right != NULL; right = tpd_xml_next (right, NULL))
+      for (const TpdXmlNode *right = tpd_xml_child (list, NULL); right != NULL; right = tpd_xml_next (right, NULL))
         read_right (&grouping, right);
 
   for (guint i = 0; i < grouping.entries->len; i++)
@@ -156,12 +155,12 @@ read_entries (const xmlNode *work)
 /* INTERVALTIME beside RANGETIME is how long a use license lasts until it must be
  * renewed (DRMSetIntervalTime); it does not end the content. */
 static char *
-read_expiry (const xmlNode *body, const TpdLicense *license)
+read_expiry (const TpdXmlNode *body, const TpdLicense *license)
 {
   char *earliest = g_strdup (license->valid_until);
 
   earliest = tpd_xrml_earlier (earliest, tpd_xml_path_text (body, "VALIDITYTIME/UNTIL"));
-  for (const xmlNode *list = tpd_xml_path (body, "WORK/PRECONDITIONLIST"); list != NULL;
+  for (const TpdXmlNode *list = tpd_xml_path (body, "WORK/PRECONDITIONLIST"); list != NULL;
        list = tpd_xml_next (list, "PRECONDITIONLIST"))
     earliest = tpd_xrml_earlier (earliest, tpd_xrml_until (list));
   return earliest;
@@ -176,9 +175,9 @@ read_rights (const TpdLicense *license, const guint8 *plain, gsize len)
   g_autoptr (TpdLicenseText) text = tpd_license_text_decode (plain, len, NULL);
   g_autoptr (TpdRights) rights = NULL;
   g_autoptr (GArray) slices = NULL;
-  g_autoptr (xmlDoc) doc = NULL;
+  g_autoptr (TpdXml) doc = NULL;
   const TpdXrmlSlice *slice;
-  const xmlNode *body, *work;
+  const TpdXmlNode *body, *work;
   gboolean official = FALSE;
 
   if (text == NULL || text->base64 || tpd_xml_has_doctype (text->text, text->len))

@@ -43,3 +43,24 @@ tpd_scan_find (const char *text, gsize len, gsize *at, const char *word)
     }
   return FALSE;
 }
+
+/* Moves `*at` to the next `<` that `mark` follows, a character rarer than `<` in
+ * licenses; FALSE leaves it alone. */
+static inline gboolean
+tpd_scan_markup (const char *text, gsize len, gsize *at, char mark)
+{
+  for (gsize i = *at + 1; i < len; i++)
+    {
+      const char *hit = memchr (text + i, mark, len - i);
+
+      if (hit == NULL)
+        return FALSE;
+      i = (gsize) (hit - text);
+      if (text[i - 1] == '<')
+        {
+          *at = i - 1;
+          return TRUE;
+        }
+    }
+  return FALSE;
+}

@@ -122,7 +122,7 @@ has_space_between_tags (const char *text, gsize len)
 
 /* Length of the digest an ALGORITHM names, 0 if it is not known. */
 static gsize
-digest_length (const xmlNode *digest)
+digest_length (const TpdXmlNode *digest)
 {
   g_autofree char *name = tpd_xml_path_text (digest, "ALGORITHM");
 
@@ -134,9 +134,9 @@ digest_length (const xmlNode *digest)
 }
 
 static gboolean
-has_one_reading (const char *text, gsize len, const xmlDoc *doc)
+has_one_reading (const char *text, gsize len, const TpdXml *doc)
 {
-  const xmlNode *body = tpd_xml_child (tpd_xml_root (doc), "BODY");
+  const TpdXmlNode *body = tpd_xml_child (tpd_xml_root (doc), "BODY");
   gsize first = 0, other = 0;
 
   if (body == NULL || tpd_xml_next (body, "BODY") != NULL || !tpd_scan_find (text, len, &first, "<BODY"))
@@ -147,10 +147,10 @@ has_one_reading (const char *text, gsize len, const xmlDoc *doc)
 }
 
 TpdSignatureState
-tpd_signature_check (const char *text, const TpdXrmlSlice *slice, const xmlDoc *doc, const TpdPublicKey *key)
+tpd_signature_check (const char *text, const TpdXrmlSlice *slice, const TpdXml *doc, const TpdPublicKey *key)
 {
-  const xmlNode *signature = tpd_xml_child (tpd_xml_root (doc), "SIGNATURE");
-  const xmlNode *digest_node = tpd_xml_child (signature, "DIGEST");
+  const TpdXmlNode *signature = tpd_xml_child (tpd_xml_root (doc), "SIGNATURE");
+  const TpdXmlNode *digest_node = tpd_xml_child (signature, "DIGEST");
   g_autofree char *algorithm = tpd_xml_path_text (signature, "ALGORITHM");
   g_autofree guint8 *stored = NULL, *value = NULL;
   guint8 digest[TPD_SHA256_SIZE];

@@ -11,5 +11,5 @@
  * document names no usable key); `doc` is that slice, parsed. Never an error:
  * what a broken signature means is for the caller to say.
  */
-TpdSignatureState tpd_signature_check (const char *text, const TpdXrmlSlice *slice, const xmlDoc *doc,
+TpdSignatureState tpd_signature_check (const char *text, const TpdXrmlSlice *slice, const TpdXml *doc,
                                        const TpdPublicKey *key);

@@ -21,9 +21,9 @@ tpd_template_parse (const char *xrml, GError **error)
 {
   g_autoptr (TpdTemplate) template = g_new0 (TpdTemplate, 1);
   g_autoptr (GArray) slices = NULL;
-  g_autoptr (xmlDoc) doc = NULL;
+  g_autoptr (TpdXml) doc = NULL;
   const TpdXrmlSlice *slice;
-  const xmlNode *body;
+  const TpdXmlNode *body;
   gsize len = strlen (xrml);
 
   if (len > TPD_LICENSE_TEXT_MAX || !g_utf8_validate (xrml, -1, NULL) || tpd_xml_has_doctype (xrml, len))

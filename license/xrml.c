@@ -9,15 +9,15 @@
 #define ID_MAX 1024
 #define APP_VALUE_MAX (64 * 1024)
 
-const xmlNode *
-tpd_xrml_body (const xmlDoc *doc, const char *type)
+const TpdXmlNode *
+tpd_xrml_body (const TpdXml *doc, const char *type)
 {
-  const xmlNode *body = tpd_xml_child (tpd_xml_root (doc), "BODY");
+  const TpdXmlNode *body = tpd_xml_child (tpd_xml_root (doc), "BODY");
   return body != NULL && tpd_xml_attribute_is (body, "type", type) ? body : NULL;
 }
 
 char *
-tpd_xrml_id (const xmlNode *id)
+tpd_xrml_id (const TpdXmlNode *id)
 {
   g_autofree char *text = tpd_xml_text (id);
   char guid[TPD_GUID_SIZE];
@@ -28,14 +28,14 @@ tpd_xrml_id (const xmlNode *id)
 }
 
 guint8 *
-tpd_xrml_value (const xmlNode *value, gsize max, gsize *len)
+tpd_xrml_value (const TpdXmlNode *value, gsize max, gsize *len)
 {
   g_autofree char *text = tpd_xml_text (value);
   return text == NULL ? NULL : tpd_base64_decode (text, strlen (text), max, len);
 }
 
 gboolean
-tpd_xrml_value_size_fits (const xmlNode *value, gsize len)
+tpd_xrml_value_size_fits (const TpdXmlNode *value, gsize len)
 {
   g_autofree char *size = tpd_xml_attribute (value, "size");
   guint64 bits;
@@ -46,9 +46,9 @@ tpd_xrml_value_size_fits (const xmlNode *value, gsize len)
 }
 
 gboolean
-tpd_xrml_public_key (const xmlNode *public_key, TpdPublicKey *out, gboolean *size_differs, const char **why)
+tpd_xrml_public_key (const TpdXmlNode *public_key, TpdPublicKey *out, gboolean *size_differs, const char **why)
 {
-  const xmlNode *modulus_value = NULL, *parameter;
+  const TpdXmlNode *modulus_value = NULL, *parameter;
   g_autofree guint8 *modulus = NULL;
   g_autofree char *algorithm = tpd_xml_path_text (public_key, "ALGORITHM");
   g_autofree char *exponent_text = NULL;
@@ -90,17 +90,17 @@ tpd_xrml_public_key (const xmlNode *public_key, TpdPublicKey *out, gboolean *siz
   return TRUE;
 }
 
-const xmlNode *
-tpd_xrml_first_principal (const xmlNode *body)
+const TpdXmlNode *
+tpd_xrml_first_principal (const TpdXmlNode *body)
 {
-  const xmlNode *principals = tpd_xml_child (body, "ISSUEDPRINCIPALS");
-  const xmlNode *numbered = NULL, *bare = NULL;
+  const TpdXmlNode *principals = tpd_xml_child (body, "ISSUEDPRINCIPALS");
+  const TpdXmlNode *numbered = NULL, *bare = NULL;
   guint n_numbered = 0, n_all = 0;
 
   /* Two lists would let the reader and the hash mean different principals. */
   if (tpd_xml_next (principals, "ISSUEDPRINCIPALS") != NULL)
     return NULL;
-  for (const xmlNode *p = tpd_xml_child (principals, "PRINCIPAL"); p != NULL; p = tpd_xml_next (p, "PRINCIPAL"))
+  for (const TpdXmlNode *p = tpd_xml_child (principals, "PRINCIPAL"); p != NULL; p = tpd_xml_next (p, "PRINCIPAL"))
     {
       g_autofree char *number = tpd_xml_attribute (p, "internal-id");
 
@@ -119,7 +119,7 @@ tpd_xrml_first_principal (const xmlNode *body)
 }
 
 GPtrArray *
-tpd_xrml_names (const xmlNode *body)
+tpd_xrml_names (const TpdXmlNode *body)
 {
   g_autofree char *text = tpd_xml_path_text (body, "DESCRIPTOR/OBJECT/NAME");
   return tpd_descriptor_parse (text == NULL ? "" : text);
@@ -148,12 +148,12 @@ truncate_utf8 (char *text, gsize max)
 }
 
 GPtrArray *
-tpd_xrml_app_data (const xmlNode *body)
+tpd_xrml_app_data (const TpdXmlNode *body)
 {
   GPtrArray *items = g_ptr_array_new_with_free_func (app_data_free);
 
-  for (const xmlNode *data = tpd_xml_child (body, "AUTHENTICATEDDATA"); data != NULL && items->len < TPD_XRML_ITEMS_MAX;
-       data = tpd_xml_next (data, "AUTHENTICATEDDATA"))
+  for (const TpdXmlNode *data = tpd_xml_child (body, "AUTHENTICATEDDATA");
+       data != NULL && items->len < TPD_XRML_ITEMS_MAX; data = tpd_xml_next (data, "AUTHENTICATEDDATA"))
     {
       TpdAppData *item;
 
@@ -228,12 +228,12 @@ tpd_xrml_earlier (char *a, char *b)
 }
 
 char *
-tpd_xrml_until (const xmlNode *node)
+tpd_xrml_until (const TpdXmlNode *node)
 {
   char *earliest = NULL;
 
-  for (const xmlNode *time = tpd_xml_child (node, "TIME"); time != NULL; time = tpd_xml_next (time, "TIME"))
-    for (const xmlNode *range = tpd_xml_child (time, "RANGETIME"); range != NULL;
+  for (const TpdXmlNode *time = tpd_xml_child (node, "TIME"); time != NULL; time = tpd_xml_next (time, "TIME"))
+    for (const TpdXmlNode *range = tpd_xml_child (time, "RANGETIME"); range != NULL;
          range = tpd_xml_next (range, "RANGETIME"))
       earliest = tpd_xrml_earlier (earliest, tpd_xml_path_text (range, "UNTIL"));
   return earliest;

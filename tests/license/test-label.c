@@ -107,20 +107,35 @@ test_xmp (void)
 static void
 test_license_data (void)
 {
+  static const TpdAppData items[] = {
+    { (char *) "LABEL", (char *) "ID", (char *) "{" A "}" },
+    { (char *) "APPSPECIFIC", (char *) "Name", (char *) "no label" },
+    { (char *) "LABEL", (char *) "TenantId", (char *) SITE },
+    { (char *) "LABEL", (char *) "Method", NULL },
+    { (char *) "LABEL", (char *) "Name", (char *) "Secret" },
+  };
+  static const TpdAppData nothing = { (char *) "LABEL", NULL, (char *) "no label" };
+  static const TpdAppData lone = { (char *) "LABEL", NULL, (char *) B };
+  g_autoptr (GPtrArray) data = g_ptr_array_new ();
   TpdLicense license = { 0 };
-  g_autoptr (TpdLabel) label = NULL;
-  g_autofree char *whole = g_strdup ("<AUTHENTICATEDDATA id=\"LABEL\" name=\"ID\">{" A "}</AUTHENTICATEDDATA>"
-                                     "<AUTHENTICATEDDATA id=\"LABEL\" name=\"TenantId\">" SITE "</AUTHENTICATEDDATA>"
-                                     "<AUTHENTICATEDDATA id=\"LABEL\" name=\"Name\">Secret</AUTHENTICATEDDATA>");
+  g_autoptr (TpdLabel) label = NULL, bare = NULL;
 
   g_assert_null (tpd_label_of_license (&license));
-  license.label_xml = whole;
+  license.app_data = data;
+  g_assert_null (tpd_label_of_license (&license));
+  for (guint i = 0; i < G_N_ELEMENTS (items); i++)
+    g_ptr_array_add (data, (gpointer) &items[i]);
   label = tpd_label_of_license (&license);
   g_assert_cmpstr (label->id, ==, A);
   g_assert_cmpstr (label->site, ==, SITE);
   g_assert_cmpstr (label->name, ==, "Secret");
-  license.label_xml = (char *) "<AUTHENTICATEDDATA id=\"LABEL\">no label</AUTHENTICATEDDATA>";
+  g_assert_null (label->method);
+  g_ptr_array_set_size (data, 0);
+  g_ptr_array_add (data, (gpointer) &nothing);
   g_assert_null (tpd_label_of_license (&license));
+  g_ptr_array_add (data, (gpointer) &lone);
+  bare = tpd_label_of_license (&license);
+  g_assert_cmpstr (bare->id, ==, B);
 }
 
 static void
