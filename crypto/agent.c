@@ -23,7 +23,7 @@
  * 6. It makes its threads, one a lane, and confines itself (crypto/confine.h):
  *    from then on it can answer on the sockets it has, and calculate.
  * 7. It tells the parent that the keys are open, with their public parts, and
- *    answers one request after the other. The first thread answers on the
+ *    answers one message of requests after the other. The first thread answers on the
  *    report socket meanwhile; when the parent's end of that is closed, by
  *    tpd_unwrapper_unref() or by the parent's death, in whatever way, all ends.
  *
@@ -262,6 +262,41 @@ answer (Agent *agent, TpdUnwrapRequest *request, TpdUnwrapReply *reply)
   note (agent, index, reply->status, error);
 }
 
+/* Whether an answer with this key can take as long as the client waits: then no
+ * other may have to wait with it. */
+static gboolean
+is_slow (const Agent *agent, const TpdUnwrapRequest *request)
+{
+  int index = tpd_loaded_keys_find (agent->keys, &request->key);
+
+  return index >= 0 && ((const TpdLoadedKey *) g_ptr_array_index (agent->keys, (guint) index))->token != NULL;
+}
+
+/* `out` is secret memory for TPD_WIRE_REPLY_MAX bytes. */
+static gboolean
+answer_all (Agent *agent, int fd, TpdWireRequest *requests, guint n, guint8 *out)
+{
+  gsize len = 0;
+
+  for (guint i = 0; i < n; i++)
+    {
+      const gboolean last = i + 1 == n;
+      TpdUnwrapReply reply;
+
+      answer (agent, &requests[i].request, &reply);
+      len += tpd_wire_reply_write (requests[i].id, &reply, out + len);
+      tpd_unwrap_reply_clear (&reply);
+      if (!last && !is_slow (agent, &requests[i].request) && !is_slow (agent, &requests[i + 1].request))
+        continue;
+      gssize sent = send (fd, out, len, MSG_NOSIGNAL);
+      tpd_wipe (out, len);
+      if (sent != (gssize) len)
+        return FALSE;
+      len = 0;
+    }
+  return TRUE;
+}
+
 /* Until the client closes its end. A message that is not well-formed ends the
  * lane: then the client is not what we forked from any more. */
 static gpointer
@@ -277,21 +312,16 @@ serve (gpointer data)
   g_mutex_unlock (&lane->agent->lock);
   for (;;)
     {
-      TpdUnwrapRequest request;
-      TpdUnwrapReply reply;
-      guint64 id;
+      TpdWireRequest requests[TPD_UNWRAP_MANY];
+      guint n_requests;
       gssize n = recv (lane->fd, message, TPD_WIRE_REQUEST_MAX, MSG_TRUNC);
 
       if (n < 0 && errno == EINTR)
         continue;
-      if (n <= 0 || n > TPD_WIRE_REQUEST_MAX || !tpd_wire_request_read (message, (gsize) n, &id, &request))
+      if (n <= 0 || n > TPD_WIRE_REQUEST_MAX
+          || (n_requests = tpd_wire_requests_read (message, (gsize) n, requests)) == 0)
         break;
-      answer (lane->agent, &request, &reply);
-      gsize len = tpd_wire_reply_write (id, &reply, out);
-      tpd_unwrap_reply_clear (&reply);
-      gssize sent = send (lane->fd, out, len, MSG_NOSIGNAL);
-      tpd_wipe (out, len);
-      if (sent != (gssize) len)
+      if (!answer_all (lane->agent, lane->fd, requests, n_requests, out))
         break;
     }
   tpd_secret_free (out, TPD_WIRE_REPLY_MAX);

@@ -6,9 +6,9 @@
  * hostile or has made secrets of its own, and all key files and passwords are
  * read behind the fork: none was ever in this address space.
  *
- * A lane is a socket pair with one thread of the agent behind it. A request
- * takes a free lane, or waits for one; while it has the lane nobody else reads
- * or writes it. When anything goes wrong on one lane (the agent is gone, does
+ * A lane is a socket pair with one thread of the agent behind it. A request, or
+ * several that go together, takes a free lane, or waits for one; while it has the
+ * lane nobody else reads or writes it. When anything goes wrong on one lane (the agent is gone, does
  * not answer, answers nonsense), all are shut down: threads that wait on
  * others then see the end of their stream at once, and the agent, if it still
  * lives, ends as well. Descriptors are closed only when the last user is gone,
@@ -75,8 +75,9 @@ declare_dead (AgentClient *client, const char *why)
              (int) client->pid, why);
 }
 
+/* For `n` requests; `*id` is the number of the first. */
 static gboolean
-lane_take (AgentClient *client, guint *lane, guint64 *id)
+lane_take (AgentClient *client, guint n, guint *lane, guint64 *id)
 {
   gboolean taken = FALSE;
 
@@ -88,7 +89,8 @@ lane_take (AgentClient *client, guint *lane, guint64 *id)
   if (!client->dead)
     {
       *lane = client->free_lanes[--client->n_free];
-      *id = client->next_id++;
+      *id = client->next_id;
+      client->next_id += n;
       taken = TRUE;
     }
   g_mutex_unlock (&client->lock);
@@ -180,73 +182,133 @@ ask_stats (AgentClient *client)
 /* --- Requests ------------------------------------------------------------- */
 
 static gboolean
-send_request (int fd, guint64 id, const TpdUnwrapRequest *request)
+send_requests (int fd, guint64 id, const TpdUnwrapRequest *const *requests, guint n_requests)
 {
-  guint8 header[TPD_WIRE_REQUEST_HEADER];
-  struct iovec parts[] = {
-    { header, sizeof header },
-    { (gpointer) request->sealed, request->sealed_len },
-    { (gpointer) request->principals, request->principals_len },
-  };
-  const struct msghdr message = { .msg_iov = parts, .msg_iovlen = G_N_ELEMENTS (parts) };
-  const gssize all = (gssize) (sizeof header + request->sealed_len + request->principals_len);
+  guint8 headers[TPD_UNWRAP_MANY][TPD_WIRE_REQUEST_HEADER];
+  struct iovec parts[3 * TPD_UNWRAP_MANY];
+  struct msghdr message = { .msg_iov = parts };
+  gsize all = 0;
   gssize n;
 
-  tpd_wire_request_header (id, request, header);
+  for (guint i = 0; i < n_requests; i++)
+    {
+      struct iovec *part = &parts[message.msg_iovlen];
+
+      tpd_wire_request_header (id + i, requests[i], headers[i]);
+      part[0] = (struct iovec){ headers[i], sizeof headers[i] };
+      part[1] = (struct iovec){ (gpointer) requests[i]->sealed, requests[i]->sealed_len };
+      part[2] = (struct iovec){ (gpointer) requests[i]->principals, requests[i]->principals_len };
+      message.msg_iovlen += 3;
+      all += part[0].iov_len + part[1].iov_len + part[2].iov_len;
+    }
   do
     n = sendmsg (fd, &message, MSG_NOSIGNAL);
   while (n < 0 && errno == EINTR);
-  return n == all;
+  return n == (gssize) all;
+}
+
+/* The replies of one message, the first of them to `id`: how many, 0 if any of
+ * it makes no sense. */
+static guint
+take_replies (const guint8 *data, gsize len, guint64 id, TpdUnwrapReply *const *replies, guint n_replies)
+{
+  TpdBytes message = tpd_bytes (data, len);
+  guint n = 0;
+
+  do
+    {
+      if (n == n_replies || !tpd_wire_reply_take (&message, id + n, replies[n]))
+        return 0;
+      n++;
+  } while (tpd_bytes_left (&message) > 0);
+  return n;
 }
 
 /* NULL, or what is wrong with the agent. `in` is secret memory. The answer is
  * waited for by recv() itself, which the socket ends after REPLY_TIMEOUT_S. */
 static const char *
-receive_reply (int fd, guint64 id, guint8 *in, TpdUnwrapReply *reply)
+receive_replies (int fd, guint64 id, guint8 *in, TpdUnwrapReply *const *replies, guint n_replies)
 {
-  for (;;)
+  for (guint done = 0, taken; done < n_replies; done += taken)
     {
-      gssize n = recv (fd, in, TPD_WIRE_REPLY_MAX, MSG_TRUNC);
-      if (n < 0 && errno == EINTR)
-        continue;
+      gssize n;
+
+      do
+        n = recv (fd, in, TPD_WIRE_REPLY_MAX, MSG_TRUNC);
+      while (n < 0 && errno == EINTR);
       if (n < 0 && errno == EAGAIN)
         return "does not answer";
       if (n <= 0)
         return "has died";
-      if (n > TPD_WIRE_REPLY_MAX || !tpd_wire_reply_read (in, (gsize) n, id, reply))
+      taken = n > TPD_WIRE_REPLY_MAX ? 0 : take_replies (in, (gsize) n, id + done, replies + done, n_replies - done);
+      if (taken == 0)
         return "gave an answer that makes no sense and was stopped";
-      return NULL;
     }
+  return NULL;
+}
+
+/* Requests that fit one message. What has no answer when the agent dies stays
+ * UNAVAILABLE. */
+static void
+ask (AgentClient *client, const TpdUnwrapRequest *const *requests, guint n, TpdUnwrapReply *const *replies)
+{
+  const char *failure = "has died";
+  gboolean all_opened = TRUE;
+  guint64 id;
+  guint lane;
+
+  if (!lane_take (client, n, &lane, &id))
+    return;
+  guint8 *in = tpd_secret_alloc (TPD_WIRE_REPLY_MAX);
+  if (send_requests (client->lanes[lane], id, requests, n))
+    failure = receive_replies (client->lanes[lane], id, in, replies, n);
+  tpd_secret_free (in, TPD_WIRE_REPLY_MAX);
+  lane_give_back (client, lane, failure);
+  for (guint i = 0; i < n; i++)
+    all_opened = all_opened && replies[i]->status == TPD_UNWRAP_OK;
+  if (!failure)
+    log_lines (client, !all_opened);
+}
+
+static void
+agent_unwrap_many (TpdUnwrapper *self, const TpdUnwrapRequest *requests, guint n, TpdUnwrapReply *replies)
+{
+  TpdUnwrapRequest bounded[TPD_UNWRAP_MANY];
+  const TpdUnwrapRequest *asked[TPD_UNWRAP_MANY];
+  TpdUnwrapReply *answers[TPD_UNWRAP_MANY];
+  gsize len = 0;
+  guint n_asked = 0;
+
+  for (guint i = 0; i < n; i++)
+    {
+      bounded[i] = requests[i];
+      if (bounded[i].sealed_len > TPD_SEALED_MAX)
+        {
+          replies[i].status = TPD_UNWRAP_REFUSED;
+          continue;
+        }
+      /* Nothing but a trace looks at them. */
+      if (bounded[i].purpose != TPD_PURPOSE_TRACE || bounded[i].principals_len > TPD_PRINCIPALS_MAX)
+        bounded[i].principals_len = 0;
+      gsize more = TPD_WIRE_REQUEST_HEADER + bounded[i].sealed_len + bounded[i].principals_len;
+      if (len + more > TPD_WIRE_REQUEST_MAX)
+        {
+          ask ((AgentClient *) self, asked, n_asked, answers);
+          len = 0;
+          n_asked = 0;
+        }
+      len += more;
+      asked[n_asked] = &bounded[i];
+      answers[n_asked++] = &replies[i];
+    }
+  if (n_asked > 0)
+    ask ((AgentClient *) self, asked, n_asked, answers);
 }
 
 static void
 agent_unwrap (TpdUnwrapper *self, const TpdUnwrapRequest *request, TpdUnwrapReply *reply)
 {
-  AgentClient *client = (AgentClient *) self;
-  TpdUnwrapRequest bounded = *request;
-  const char *failure;
-  guint64 id;
-  guint lane;
-
-  if (bounded.sealed_len > TPD_SEALED_MAX)
-    {
-      reply->status = TPD_UNWRAP_REFUSED;
-      return;
-    }
-  if (bounded.principals_len > TPD_PRINCIPALS_MAX)
-    bounded.principals_len = 0;
-  if (!lane_take (client, &lane, &id))
-    return;
-
-  guint8 *in = tpd_secret_alloc (TPD_WIRE_REPLY_MAX);
-  if (send_request (client->lanes[lane], id, &bounded))
-    failure = receive_reply (client->lanes[lane], id, in, reply);
-  else
-    failure = "has died";
-  tpd_secret_free (in, TPD_WIRE_REPLY_MAX);
-  lane_give_back (client, lane, failure);
-  if (!failure)
-    log_lines (client, reply->status != TPD_UNWRAP_OK);
+  agent_unwrap_many (self, request, 1, reply);
 }
 
 static void
@@ -269,7 +331,7 @@ agent_free (TpdUnwrapper *self)
   g_free (client);
 }
 
-static const TpdUnwrapperClass agent_class = { agent_unwrap, agent_free };
+static const TpdUnwrapperClass agent_class = { agent_unwrap, agent_free, agent_unwrap_many };
 
 static AgentClient *
 client_new (void)

@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "base/bytes.h"
 #include "base/error.h"
 #include "crypto/wire_writer.h"
 
@@ -23,22 +22,21 @@ tpd_wire_request_header (guint64 id, const TpdUnwrapRequest *request, guint8 out
   g_assert (w.len == TPD_WIRE_REQUEST_HEADER);
 }
 
-gboolean
-tpd_wire_request_read (const guint8 *data, gsize len, guint64 *id, TpdUnwrapRequest *request)
+static gboolean
+request_take (TpdBytes *bytes, guint64 *id, TpdUnwrapRequest *request)
 {
-  TpdBytes bytes = tpd_bytes (data, len);
   const guint8 *fingerprint, *principals;
   guint32 sealed_len, principals_len;
   guint16 zero;
   guint8 type, purpose;
 
   memset (request, 0, sizeof *request);
-  if (!tpd_bytes_take_u64le (&bytes, id) || !tpd_bytes_take_u8 (&bytes, &type) || !tpd_bytes_take_u8 (&bytes, &purpose)
-      || !tpd_bytes_take_u16le (&bytes, &zero) || !tpd_bytes_take (&bytes, TPD_SHA256_SIZE, &fingerprint)
-      || !tpd_bytes_take_u32le (&bytes, &sealed_len) || !tpd_bytes_take_u32le (&bytes, &principals_len)
+  if (!tpd_bytes_take_u64le (bytes, id) || !tpd_bytes_take_u8 (bytes, &type) || !tpd_bytes_take_u8 (bytes, &purpose)
+      || !tpd_bytes_take_u16le (bytes, &zero) || !tpd_bytes_take (bytes, TPD_SHA256_SIZE, &fingerprint)
+      || !tpd_bytes_take_u32le (bytes, &sealed_len) || !tpd_bytes_take_u32le (bytes, &principals_len)
       || type > TPD_SEAL_UNKNOWN || purpose > TPD_PURPOSE_TRACE || zero != 0 || sealed_len > TPD_SEALED_MAX
-      || principals_len > TPD_PRINCIPALS_MAX || !tpd_bytes_take (&bytes, sealed_len, &request->sealed)
-      || !tpd_bytes_take (&bytes, principals_len, &principals) || tpd_bytes_left (&bytes) != 0)
+      || principals_len > TPD_PRINCIPALS_MAX || !tpd_bytes_take (bytes, sealed_len, &request->sealed)
+      || !tpd_bytes_take (bytes, principals_len, &principals))
     return FALSE;
   request->sealed_len = sealed_len;
   request->type = (TpdSealType) type;
@@ -49,8 +47,27 @@ tpd_wire_request_read (const guint8 *data, gsize len, guint64 *id, TpdUnwrapRequ
   return TRUE;
 }
 
+guint
+tpd_wire_requests_read (const guint8 *data, gsize len, TpdWireRequest requests[TPD_UNWRAP_MANY])
+{
+  TpdBytes bytes = tpd_bytes (data, len);
+  gboolean traces = FALSE;
+  guint n = 0;
+
+  do
+    {
+      if (n == TPD_UNWRAP_MANY || !request_take (&bytes, &requests[n].id, &requests[n].request))
+        return 0;
+      traces = traces || requests[n].request.purpose == TPD_PURPOSE_TRACE;
+      n++;
+  } while (tpd_bytes_left (&bytes) > 0);
+  return traces && n > 1 ? 0 : n;
+}
+
+G_STATIC_ASSERT (TPD_UNWRAP_MANY *TPD_WIRE_BRIEF_MAX <= TPD_WIRE_REPLY_MAX);
+
 gsize
-tpd_wire_reply_write (guint64 id, const TpdUnwrapReply *reply, guint8 out[TPD_WIRE_REPLY_MAX])
+tpd_wire_reply_write (guint64 id, const TpdUnwrapReply *reply, guint8 *out)
 {
   static const TpdContentKey none;
   const TpdContentKey *key = reply->key ? reply->key : &none;
@@ -89,9 +106,8 @@ is_key_len (gsize len)
 }
 
 gboolean
-tpd_wire_reply_read (const guint8 *data, gsize len, guint64 id, TpdUnwrapReply *reply)
+tpd_wire_reply_take (TpdBytes *message, guint64 id, TpdUnwrapReply *reply)
 {
-  TpdBytes bytes = tpd_bytes (data, len);
   TpdContentKey key = { .ref_count = 1 };
   const guint8 *secret, *trace;
   guint64 found;
@@ -99,11 +115,11 @@ tpd_wire_reply_read (const guint8 *data, gsize len, guint64 id, TpdUnwrapReply *
   guint8 status, rule, oaep, key_len;
 
   *reply = (TpdUnwrapReply){ .status = TPD_UNWRAP_UNAVAILABLE };
-  if (!tpd_bytes_take_u64le (&bytes, &found) || !tpd_bytes_take_u8 (&bytes, &status)
-      || !tpd_bytes_take_u8 (&bytes, &rule) || !tpd_bytes_take_u8 (&bytes, &oaep)
-      || !tpd_bytes_take_u8 (&bytes, &key_len) || !take_key_words (&bytes, &key, &session_key_len)
-      || !tpd_bytes_take_u32le (&bytes, &trace_len) || !tpd_bytes_take (&bytes, key_len, &secret)
-      || !tpd_bytes_take (&bytes, trace_len, &trace) || tpd_bytes_left (&bytes) != 0)
+  if (!tpd_bytes_take_u64le (message, &found) || !tpd_bytes_take_u8 (message, &status)
+      || !tpd_bytes_take_u8 (message, &rule) || !tpd_bytes_take_u8 (message, &oaep)
+      || !tpd_bytes_take_u8 (message, &key_len) || !take_key_words (message, &key, &session_key_len)
+      || !tpd_bytes_take_u32le (message, &trace_len) || !tpd_bytes_take (message, key_len, &secret)
+      || !tpd_bytes_take (message, trace_len, &trace))
     return FALSE;
   if (found != id || status > TPD_UNWRAP_UNAVAILABLE || rule > TPD_HASH_RULE_D || oaep > 1
       || trace_len > TPD_WIRE_TRACE_MAX || (status == TPD_UNWRAP_OK ? !is_key_len (key_len) : key_len != 0)

@@ -4,7 +4,9 @@
  * Numbers are little-endian. Both sides check every length; neither trusts
  * the other.
  *
- * Lanes, one SOCK_SEQPACKET pair each, carry one request and then its reply:
+ * Lanes, one SOCK_SEQPACKET pair each, carry a message of one request or of
+ * several that want no trace, and then their replies, in order and in as many
+ * messages as the agent likes:
  *
  *   request: id u64, type u8, purpose u8, zero u16, fingerprint 32 bytes,
  *            sealed length u32, principals length u32, sealed, principals
@@ -28,6 +30,7 @@
  */
 #pragma once
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "crypto/agent.h"
 
@@ -36,7 +39,8 @@
 #define TPD_WIRE_REPLY_HEADER 28
 #define TPD_WIRE_KEY_MAX 32
 #define TPD_WIRE_TRACE_MAX 8192
-#define TPD_WIRE_REPLY_MAX (TPD_WIRE_REPLY_HEADER + TPD_WIRE_KEY_MAX + TPD_WIRE_TRACE_MAX)
+#define TPD_WIRE_BRIEF_MAX (TPD_WIRE_REPLY_HEADER + TPD_WIRE_KEY_MAX)
+#define TPD_WIRE_REPLY_MAX (TPD_WIRE_BRIEF_MAX + TPD_WIRE_TRACE_MAX) /* and room for TPD_UNWRAP_MANY brief ones */
 #define TPD_WIRE_CONTROL_HEADER 12
 #define TPD_WIRE_KEYRING_MAX (256 * 1024 * 1024)
 #define TPD_WIRE_MESSAGE_MAX (16 * 1024)
@@ -61,15 +65,23 @@ typedef struct {
 /* The fixed part of a request; `sealed` and `principals` follow it. */
 void tpd_wire_request_header (guint64 id, const TpdUnwrapRequest *request, guint8 out[TPD_WIRE_REQUEST_HEADER]);
 
-/* FALSE if the message is not well-formed. `request` points into `data`. */
-gboolean tpd_wire_request_read (const guint8 *data, gsize len, guint64 *id, TpdUnwrapRequest *request);
+typedef struct {
+  guint64 id;
+  TpdUnwrapRequest request;
+} TpdWireRequest;
+
+/* How many requests the message holds, 0 if it is not well-formed. They point
+ * into `data`. */
+guint tpd_wire_requests_read (const guint8 *data, gsize len, TpdWireRequest requests[TPD_UNWRAP_MANY]);
 
 /* Writes the reply into `out` (secret memory: it may hold a key) and returns
- * its length. A trace that is too long is cut. */
-gsize tpd_wire_reply_write (guint64 id, const TpdUnwrapReply *reply, guint8 out[TPD_WIRE_REPLY_MAX]);
+ * its length. A trace that is too long is cut; without one the reply is no
+ * longer than TPD_WIRE_BRIEF_MAX. */
+gsize tpd_wire_reply_write (guint64 id, const TpdUnwrapReply *reply, guint8 *out);
 
-/* FALSE if the message is not well-formed, or not the reply to `id`. */
-gboolean tpd_wire_reply_read (const guint8 *data, gsize len, guint64 id, TpdUnwrapReply *reply);
+/* Takes the first reply of a message. FALSE if it is not well-formed, or not
+ * that to `id`. */
+gboolean tpd_wire_reply_take (TpdBytes *message, guint64 id, TpdUnwrapReply *reply);
 
 void tpd_wire_control_write (const TpdWireControl *control, guint8 out[TPD_WIRE_CONTROL_HEADER]);
 gboolean tpd_wire_control_read (const guint8 data[TPD_WIRE_CONTROL_HEADER], TpdWireControl *control);

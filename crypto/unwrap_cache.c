@@ -6,8 +6,8 @@
  * An entry is in the table from the moment its request starts. Whoever finds
  * it unfinished waits on the condition; so the first thread works and the
  * others get its reply. An unfinished entry is never evicted (there are at
- * most as many as threads), so the table can exceed its bound by that number
- * for a moment. A reply UNAVAILABLE goes to all who waited and is then
+ * most TPD_UNWRAP_MANY for each thread), so the table can exceed its bound by
+ * that number for a moment. A reply UNAVAILABLE goes to all who waited and is then
  * forgotten: the next request tries again.
  *
  * One mutex is enough: it is held for a table look-up, against a millisecond
@@ -17,7 +17,7 @@
 
 #include "crypto/unwrapper.h"
 
-/* What decides the reply: all of the request but its purpose. */
+/* What decides the reply to a request that wants no trace. */
 typedef struct {
   guint8 digest[TPD_SHA256_SIZE];
 } CacheKey;
@@ -59,7 +59,6 @@ cache_key (const TpdUnwrapRequest *request)
 {
   struct {
     guint8 sealed[TPD_SHA256_SIZE];
-    guint8 principals[TPD_SHA256_SIZE];
     guint8 fingerprint[TPD_SHA256_SIZE];
     guint8 type;
   } parts;
@@ -67,7 +66,6 @@ cache_key (const TpdUnwrapRequest *request)
 
   memset (&parts, 0, sizeof parts);
   tpd_sha256 (request->sealed, request->sealed_len, parts.sealed);
-  tpd_sha256 (request->principals, request->principals_len, parts.principals);
   memcpy (parts.fingerprint, request->key.bytes, sizeof parts.fingerprint);
   parts.type = (guint8) request->type;
   tpd_sha256 (&parts, sizeof parts, key.digest);
@@ -108,22 +106,17 @@ evict (TpdUnwrapCache *cache)
     }
 }
 
-/* With the lock held, which is given up while the backend works. */
+/* With the lock held: `entry`, at work in this thread, has its reply, which is
+ * taken over. */
 static void
-fill (TpdUnwrapCache *cache, CacheEntry *entry, const TpdUnwrapRequest *request)
+finish (TpdUnwrapCache *cache, CacheEntry *entry, const TpdUnwrapReply *reply)
 {
-  TpdUnwrapReply reply;
-  gboolean is_awaited;
-
-  g_mutex_unlock (&cache->lock);
-  tpd_unwrapper_unwrap (cache->backend, request, &reply);
-  g_mutex_lock (&cache->lock);
-
-  entry->reply = reply;
-  entry->done = TRUE;
   /* By more than the table and this thread? A broadcast is a system call. */
-  is_awaited = entry->users > 2;
-  if (reply.status == TPD_UNWRAP_UNAVAILABLE)
+  const gboolean is_awaited = entry->users > 2;
+
+  entry->reply = *reply;
+  entry->done = TRUE;
+  if (reply->status == TPD_UNWRAP_UNAVAILABLE)
     forget (cache, entry);
   else
     {
@@ -145,40 +138,79 @@ entry_add (TpdUnwrapCache *cache, const CacheKey *key)
   return entry;
 }
 
+/* With the lock held: the entry for `key`, with one user more. TRUE: it is new,
+ * and this thread is to fill it. */
+static gboolean
+entry_take (TpdUnwrapCache *cache, const CacheKey *key, CacheEntry **entry)
+{
+  gboolean is_new;
+
+  *entry = g_hash_table_lookup (cache->entries, key);
+  is_new = *entry == NULL;
+  if (is_new)
+    *entry = entry_add (cache, key);
+  else if ((*entry)->done)
+    {
+      g_queue_unlink (&cache->recent, &(*entry)->link);
+      g_queue_push_head_link (&cache->recent, &(*entry)->link);
+    }
+  (*entry)->users++;
+  return is_new;
+}
+
+/* With the lock held, which is given up while the backend works. Nothing is
+ * waited for before all that this thread has to fill is filled: so no two wait
+ * for each other. */
+static void
+fill (TpdUnwrapCache *cache, CacheEntry **entries, const TpdUnwrapRequest *requests, guint n)
+{
+  TpdUnwrapReply replies[TPD_UNWRAP_MANY];
+
+  if (n == 0)
+    return;
+  g_mutex_unlock (&cache->lock);
+  tpd_unwrapper_unwrap_many (cache->backend, requests, n, replies);
+  g_mutex_lock (&cache->lock);
+  for (guint i = 0; i < n; i++)
+    finish (cache, entries[i], &replies[i]);
+}
+
+static void
+cache_unwrap_many (TpdUnwrapper *self, const TpdUnwrapRequest *requests, guint n, TpdUnwrapReply *replies)
+{
+  TpdUnwrapCache *cache = (TpdUnwrapCache *) self;
+  CacheKey keys[TPD_UNWRAP_MANY];
+  CacheEntry *entries[TPD_UNWRAP_MANY], *new_entries[TPD_UNWRAP_MANY];
+  TpdUnwrapRequest new_requests[TPD_UNWRAP_MANY];
+  guint n_new = 0;
+
+  for (guint i = 0; i < n; i++)
+    keys[i] = cache_key (&requests[i]);
+  g_mutex_lock (&cache->lock);
+  for (guint i = 0; i < n; i++)
+    if (entry_take (cache, &keys[i], &entries[i]))
+      {
+        new_entries[n_new] = entries[i];
+        new_requests[n_new++] = requests[i];
+      }
+  fill (cache, new_entries, new_requests, n_new);
+  for (guint i = 0; i < n; i++)
+    {
+      while (!entries[i]->done)
+        g_cond_wait (&cache->finished, &cache->lock);
+      copy_reply (&entries[i]->reply, &replies[i]);
+      entry_release (entries[i]);
+    }
+  g_mutex_unlock (&cache->lock);
+}
+
 static void
 cache_unwrap (TpdUnwrapper *self, const TpdUnwrapRequest *request, TpdUnwrapReply *reply)
 {
-  TpdUnwrapCache *cache = (TpdUnwrapCache *) self;
-
   if (request->purpose == TPD_PURPOSE_TRACE)
-    {
-      tpd_unwrapper_unwrap (cache->backend, request, reply);
-      return;
-    }
-
-  CacheKey key = cache_key (request);
-  g_mutex_lock (&cache->lock);
-  CacheEntry *entry = g_hash_table_lookup (cache->entries, &key);
-  if (!entry)
-    {
-      entry = entry_add (cache, &key);
-      entry->users++;
-      fill (cache, entry, request);
-    }
+    tpd_unwrapper_unwrap (((TpdUnwrapCache *) self)->backend, request, reply);
   else
-    {
-      entry->users++;
-      if (entry->done)
-        {
-          g_queue_unlink (&cache->recent, &entry->link);
-          g_queue_push_head_link (&cache->recent, &entry->link);
-        }
-      while (!entry->done)
-        g_cond_wait (&cache->finished, &cache->lock);
-    }
-  copy_reply (&entry->reply, reply);
-  entry_release (entry);
-  g_mutex_unlock (&cache->lock);
+    cache_unwrap_many (self, request, 1, reply);
 }
 
 static void
@@ -198,7 +230,7 @@ cache_free (TpdUnwrapper *self)
 TpdUnwrapper *
 tpd_unwrap_cache_new (TpdUnwrapper *backend, guint max_entries)
 {
-  static const TpdUnwrapperClass klass = { cache_unwrap, cache_free };
+  static const TpdUnwrapperClass klass = { cache_unwrap, cache_free, cache_unwrap_many };
   TpdUnwrapCache *cache = g_new0 (TpdUnwrapCache, 1);
 
   cache->base.klass = &klass;

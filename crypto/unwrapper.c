@@ -46,3 +46,25 @@ tpd_unwrapper_unwrap (TpdUnwrapper *unwrapper, const TpdUnwrapRequest *request, 
   *reply = (TpdUnwrapReply){ .status = TPD_UNWRAP_UNAVAILABLE };
   unwrapper->klass->unwrap (unwrapper, request, reply);
 }
+
+static gboolean
+can_go_together (const TpdUnwrapper *unwrapper, const TpdUnwrapRequest *requests, guint n)
+{
+  for (guint i = 0; i < n; i++)
+    if (requests[i].purpose == TPD_PURPOSE_TRACE)
+      return FALSE;
+  return n > 1 && unwrapper->klass->unwrap_many != NULL;
+}
+
+void
+tpd_unwrapper_unwrap_many (TpdUnwrapper *unwrapper, const TpdUnwrapRequest *requests, guint n, TpdUnwrapReply *replies)
+{
+  g_assert (n <= TPD_UNWRAP_MANY);
+  for (guint i = 0; i < n; i++)
+    replies[i] = (TpdUnwrapReply){ .status = TPD_UNWRAP_UNAVAILABLE };
+  if (can_go_together (unwrapper, requests, n))
+    unwrapper->klass->unwrap_many (unwrapper, requests, n, replies);
+  else
+    for (guint i = 0; i < n; i++)
+      unwrapper->klass->unwrap (unwrapper, &requests[i], &replies[i]);
+}

@@ -33,9 +33,10 @@ typedef enum {
   TPD_UNWRAP_UNAVAILABLE, /* key not held, agent gone, token removed */
 } TpdUnwrapStatus;
 
-/* Which text the hash inside ENABLINGBITS was made of (docs/formats.md). */
+/* Which text the hash inside ENABLINGBITS was made of (docs/formats.md): found
+ * out for a trace only. */
 typedef enum {
-  TPD_HASH_RULE_NONE, /* no candidate matched: never an error */
+  TPD_HASH_RULE_NONE, /* no candidate matched: never an error; or none was tried */
   TPD_HASH_RULE_A,
   TPD_HASH_RULE_B,
   TPD_HASH_RULE_C,
@@ -50,7 +51,7 @@ typedef struct {
   gsize sealed_len;
   TpdSealType type;
   TpdFingerprint key; /* of the server key the license names */
-  /* Surface text of ISSUEDPRINCIPALS as UTF-8, for the hash; may be empty. */
+  /* Surface text of ISSUEDPRINCIPALS as UTF-8, for the hash of a trace; may be empty. */
   const char *principals;
   gsize principals_len; /* at most TPD_PRINCIPALS_MAX, else pass none */
   TpdPurpose purpose;
@@ -89,10 +90,12 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TpdUnwrapReply, tpd_unwrap_reply_clear)
 
 typedef struct _TpdUnwrapper TpdUnwrapper;
 
-/* What an implementation provides. */
+/* What an implementation provides. `unwrap_many` may be NULL: one after the
+ * other; it sees no request for a trace. */
 typedef struct {
   void (*unwrap) (TpdUnwrapper *self, const TpdUnwrapRequest *request, TpdUnwrapReply *reply);
   void (*free) (TpdUnwrapper *self);
+  void (*unwrap_many) (TpdUnwrapper *self, const TpdUnwrapRequest *requests, guint n, TpdUnwrapReply *replies);
 } TpdUnwrapperClass;
 
 struct _TpdUnwrapper {
@@ -109,6 +112,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdUnwrapper, tpd_unwrapper_unref)
  * (clear it with tpd_unwrap_reply_clear()).
  */
 void tpd_unwrapper_unwrap (TpdUnwrapper *unwrapper, const TpdUnwrapRequest *request, TpdUnwrapReply *reply);
+
+#define TPD_UNWRAP_MANY 16
+
+/*
+ * The same for `n` requests, at most TPD_UNWRAP_MANY: they go to whoever holds
+ * the keys, and their replies come back, together. Blocks for n RSA operations.
+ */
+void tpd_unwrapper_unwrap_many (TpdUnwrapper *unwrapper, const TpdUnwrapRequest *requests, guint n,
+                                TpdUnwrapReply *replies);
 
 /*
  * An unwrapper in front of `backend` that remembers replies, failures too

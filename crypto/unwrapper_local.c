@@ -84,7 +84,7 @@ local_free (TpdUnwrapper *self)
 TpdUnwrapper *
 tpd_unwrapper_new_in_process (GPtrArray *keys)
 {
-  static const TpdUnwrapperClass klass = { local_unwrap, local_free };
+  static const TpdUnwrapperClass klass = { .unwrap = local_unwrap, .free = local_free };
   LocalUnwrapper *local = g_new0 (LocalUnwrapper, 1);
 
   local->base.klass = &klass;

@@ -148,3 +148,10 @@ const TpdKeyInfo *tpd_license_match_key (const TpdLicense *license, const TpdKey
  */
 TpdContentKey *tpd_license_unwrap (const TpdLicense *license, const TpdKeyring *keyring, TpdUnwrapper *unwrapper,
                                    TpdPurpose purpose, char **trace, GError **error);
+/* The same in two halves, for who asks for several at once: the request, which
+ * points into `license`, or FALSE with TPD_ERROR_NO_KEY; and what the reply
+ * comes to. */
+gboolean tpd_license_request (const TpdLicense *license, const TpdKeyring *keyring, TpdPurpose purpose,
+                              TpdUnwrapRequest *request, GError **error);
+TpdContentKey *tpd_license_take_reply (const TpdLicense *license, const TpdKeyring *keyring,
+                                       const TpdUnwrapReply *reply, GError **error);

@@ -126,34 +126,51 @@ set_unwrap_error (const TpdLicense *license, const TpdKeyInfo *key, TpdUnwrapSta
     }
 }
 
+gboolean
+tpd_license_request (const TpdLicense *license, const TpdKeyring *keyring, TpdPurpose purpose,
+                     TpdUnwrapRequest *request, GError **error)
+{
+  if (tpd_license_match_key (license, keyring, error) == NULL)
+    return FALSE;
+  *request = (TpdUnwrapRequest){
+    .sealed = license->sealed,
+    .sealed_len = license->sealed_len,
+    .type = license->seal_type,
+    .key = license->server_key.fingerprint,
+    .principals = license->principals,
+    .principals_len = license->principals_len,
+    .purpose = purpose,
+  };
+  return TRUE;
+}
+
+TpdContentKey *
+tpd_license_take_reply (const TpdLicense *license, const TpdKeyring *keyring, const TpdUnwrapReply *reply,
+                        GError **error)
+{
+  const TpdKeyInfo *key;
+
+  if (reply->status == TPD_UNWRAP_OK && reply->key != NULL)
+    return tpd_content_key_ref (reply->key);
+  key = tpd_license_match_key (license, keyring, error);
+  if (key != NULL)
+    set_unwrap_error (license, key, reply->status, error);
+  return NULL;
+}
+
 TpdContentKey *
 tpd_license_unwrap (const TpdLicense *license, const TpdKeyring *keyring, TpdUnwrapper *unwrapper, TpdPurpose purpose,
                     char **trace, GError **error)
 {
-  const TpdKeyInfo *key = tpd_license_match_key (license, keyring, error);
   g_auto (TpdUnwrapReply) reply = { 0 };
-  TpdUnwrapRequest request = { 0 };
+  TpdUnwrapRequest request;
 
   if (trace != NULL)
     *trace = NULL;
-  if (key == NULL)
+  if (!tpd_license_request (license, keyring, purpose, &request, error))
     return NULL;
-
-  request.sealed = license->sealed;
-  request.sealed_len = license->sealed_len;
-  request.type = license->seal_type;
-  request.key = license->server_key.fingerprint;
-  request.principals = license->principals;
-  request.principals_len = license->principals_len;
-  request.purpose = purpose;
   tpd_unwrapper_unwrap (unwrapper, &request, &reply);
-
   if (trace != NULL)
     *trace = g_steal_pointer (&reply.trace);
-  if (reply.status != TPD_UNWRAP_OK || reply.key == NULL)
-    {
-      set_unwrap_error (license, key, reply.status, error);
-      return NULL;
-    }
-  return g_steal_pointer (&reply.key);
+  return tpd_license_take_reply (license, keyring, &reply, error);
 }

@@ -18,7 +18,7 @@
 #include "base/error.h"
 #include "tools/copy_finish.h"
 #include "tools/copy_names.h"
-#include "tools/copy_private.h"
+#include "tools/copy_temp.h"
 #include "tools/tee.h"
 
 #define WAIT_US (100 * 1000)
@@ -264,35 +264,54 @@ static const TpdWalkClass walk_class = {
 
 /* --- Workers ----------------------------------------------------------- */
 
-static TpdCopyTask *
-take_task (TpdCopy *copy)
+/* At most `max`, and no more than the share of one worker; 0 at the end. */
+static guint
+take_tasks (TpdCopy *copy, TpdCopyTask **tasks, guint max)
 {
-  TpdCopyTask *task = NULL;
+  guint before, n = 0;
 
   g_mutex_lock (&copy->lock);
   copy->idle++;
-  while (!tpd_copy_is_stopped (copy) && (task = g_queue_pop_head (&copy->tasks)) == NULL && !copy->fed)
+  while (!tpd_copy_is_stopped (copy) && copy->tasks.length == 0 && !copy->fed)
     g_cond_wait (&copy->work, &copy->lock);
   copy->idle--;
+  before = copy->tasks.length;
+  max = MIN (max, before / copy->options->jobs + 1);
+  if (!tpd_copy_is_stopped (copy))
+    while (n < max && (tasks[n] = g_queue_pop_head (&copy->tasks)) != NULL)
+      n++;
   /* Not for each: the walk is quick to fill what it finds empty. */
-  if (copy->tasks.length == copy->max_tasks / 2 || copy->tasks.length == 0)
+  if (copy->tasks.length == 0 || (before > copy->max_tasks / 2 && copy->tasks.length <= copy->max_tasks / 2))
     g_cond_broadcast (&copy->room);
   g_mutex_unlock (&copy->lock);
-  return task;
+  return n;
 }
 
 static gpointer
 work (gpointer data)
 {
-  TpdCopyWorker worker = { data, g_malloc (TPD_COPY_BLOCK), g_malloc (TPD_TEE_SMALL) };
-  TpdCopyTask *task;
+  TpdCopy *copy = data;
+  TpdCopyWorker worker = { .copy = copy,
+                           .block = g_malloc (TPD_COPY_BLOCK),
+                           .small = g_malloc ((gsize) copy->together * TPD_TEE_SMALL),
+                           .waiting = g_new (TpdCopyFile, copy->together) };
+  TpdCopyTask *tasks[TPD_UNWRAP_MANY];
+  guint n;
 
-  while ((task = take_task (worker.copy)) != NULL)
-    tpd_copy_task_run (&worker, task);
+  while ((n = take_tasks (copy, tasks, copy->together)) > 0)
+    {
+      for (guint i = 0; i < n; i++)
+        if (tpd_copy_is_stopped (copy))
+          tpd_copy_task_free (tasks[i]);
+        else
+          tpd_copy_task_run (&worker, tasks[i]);
+      tpd_copy_end_waiting (&worker);
+    }
   tpd_wipe (worker.block, TPD_COPY_BLOCK);
-  tpd_wipe (worker.small, TPD_TEE_SMALL);
+  tpd_wipe (worker.small, (gsize) copy->together * TPD_TEE_SMALL);
   g_free (worker.block);
   g_free (worker.small);
+  g_free (worker.waiting);
   return NULL;
 }
 

@@ -136,7 +136,7 @@ count_dry (TpdCopyFile *file, const TpdFileFacts *facts, TpdCopyWhat what)
 
 /* A file that is not protected, or is to stay so. */
 static void
-copy_plain (TpdCopyFile *file, TpdSource *source, TpdCopyWhat what)
+copy_plain (TpdCopyFile *file, TpdCopyWhat what)
 {
   TpdCopy *copy = file->copy;
   g_autoptr (GError) error = NULL;
@@ -186,22 +186,43 @@ leave_unreadable (TpdCopyFile *file, TpdFileFacts *facts)
     tpd_copy_miss_file (file, error);
 }
 
+static TpdFileFactsFlags
+facts_flags (const TpdCopy *copy)
+{
+  return copy->options->dry_run ? TPD_FILE_FACTS_LAZY : TPD_FILE_FACTS_DEFAULT;
+}
+
+/* With what was said to its request, if it awaited a key. */
 static void
-copy_protected (TpdCopyFile *file, TpdSource *tee, TpdProbe *probe)
+end_protected (TpdCopyFile *file, const TpdUnwrapReply *reply)
 {
   TpdCopy *copy = file->copy;
-  const TpdFileFactsFlags flags = copy->options->dry_run ? TPD_FILE_FACTS_LAZY : TPD_FILE_FACTS_DEFAULT;
+  TpdFileFacts *facts = file->facts;
   g_autoptr (GError) error = NULL;
-  g_autoptr (TpdFileFacts) facts = NULL;
 
-  facts = tpd_file_facts_gather_source (file->task->path, tee, &file->stamp, probe, copy->session, &copy->options->open,
-                                        flags);
+  tpd_file_facts_end (facts, copy->session, &copy->options->open, facts_flags (copy), reply);
   if (copy->options->dry_run && (facts->verdict == TPD_VERDICT_KEY_HELD || facts->document != NULL))
     count_dry (file, facts, TPD_COPY_DECRYPTED);
   else if (facts->document == NULL)
     leave_unreadable (file, facts);
-  else if (!decrypt (file, tee, facts, &error))
+  else if (!decrypt (file, file->tee, facts, &error))
     tpd_copy_miss_file (file, error);
+}
+
+/* Takes over `probe`. A small file that awaits its key is left to wait for it. */
+static void
+begin_protected (TpdCopyFile *file, TpdProbe *probe)
+{
+  TpdCopy *copy = file->copy;
+  g_auto (TpdUnwrapReply) reply = { 0 };
+
+  file->facts = tpd_file_facts_begin (file->task->path, file->tee, &file->stamp, probe, copy->session,
+                                      &copy->options->open, facts_flags (copy), &file->request);
+  if (file->facts->awaits_key && file->stamp.size <= TPD_TEE_SMALL)
+    return;
+  if (file->facts->awaits_key)
+    tpd_unwrapper_unwrap (copy->session->unwrapper, &file->request, &reply);
+  end_protected (file, &reply);
 }
 
 /* --- Archives ---------------------------------------------------------- */
@@ -287,22 +308,23 @@ copy_archive (TpdCopyFile *file, TpdSource *source, TpdSource *tee, const TpdPro
 }
 
 static void
-copy_content (TpdCopyFile *file, TpdSource *source)
+copy_content (TpdCopyFile *file)
 {
   TpdCopy *copy = file->copy;
-  g_autoptr (TpdSource) tee = tpd_tee_new (source, file->worker->small);
-  TpdProbe *probe = tpd_probe (tee, NULL);
+  TpdProbe *probe;
 
+  file->tee = tpd_tee_new (file->source, file->worker->small + (gsize) file->worker->n_waiting * TPD_TEE_SMALL);
+  probe = tpd_probe (file->tee, NULL);
   if (probe->verdict == TPD_VERDICT_NOT_PROTECTED)
     {
-      if (!copy_archive (file, source, tee, probe))
-        copy_plain (file, source, TPD_COPY_PLAIN);
+      if (!copy_archive (file, file->source, file->tee, probe))
+        copy_plain (file, TPD_COPY_PLAIN);
     }
   else if (copy->options->open.mail == TPD_MAIL_SOURCE && tpd_kind_is_mail (probe->kind))
-    copy_plain (file, source, TPD_COPY_RAW);
+    copy_plain (file, TPD_COPY_RAW);
   else
     {
-      copy_protected (file, tee, g_steal_pointer (&probe));
+      begin_protected (file, probe);
       return;
     }
   tpd_probe_free (probe);
@@ -310,35 +332,70 @@ copy_content (TpdCopyFile *file, TpdSource *source)
 
 /* --- Files ------------------------------------------------------------- */
 
-/* Copies the regular file of `task`, which is taken over. */
+static void
+open_file (TpdCopyFile *file, const struct stat *before)
+{
+  g_autoptr (GError) error = NULL;
+
+  file->fd = tpd_copy_open_source (file->task->dir->source_fd, file->task->name);
+  if (file->fd >= 0 && fstat (file->fd, &file->st) == 0)
+    file->source = tpd_source_new_file (file->fd, &file->st);
+  if (file->source == NULL)
+    {
+      tpd_error_set_errno (&error, errno, "cannot open the file");
+      tpd_copy_miss_error (file->copy, file->task->path, error);
+      if (file->fd >= 0)
+        close (file->fd);
+    }
+  else if (!S_ISREG (file->st.st_mode) || file->st.st_ino != before->st_ino)
+    {
+      g_set_error_literal (&error, TPD_ERROR, TPD_ERROR_STALE, "the file was replaced; the next run reads it");
+      tpd_copy_miss_error (file->copy, file->task->path, error);
+    }
+  else
+    {
+      tpd_stamp_from_stat (&file->stamp, &file->st);
+      copy_content (file);
+    }
+}
+
+static void
+close_file (TpdCopyFile *file)
+{
+  tpd_copy_drop_temp (file);
+  g_clear_pointer (&file->facts, tpd_file_facts_free);
+  g_clear_pointer (&file->tee, tpd_source_unref);
+  g_clear_pointer (&file->source, tpd_source_unref);
+  g_free (file->note);
+  tpd_copy_task_free (file->task);
+}
+
 void
 tpd_copy_regular (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *before, gboolean is_first)
 {
   TpdCopyFile file = { .worker = worker, .copy = worker->copy, .task = task, .temp_fd = -1, .is_first = is_first };
-  g_autoptr (TpdSource) source = NULL; /* owns file.fd */
-  g_autoptr (GError) error = NULL;
 
-  file.fd = tpd_copy_open_source (task->dir->source_fd, task->name);
-  if (file.fd >= 0 && fstat (file.fd, &file.st) == 0)
-    source = tpd_source_new_file (file.fd, &file.st);
-  if (source == NULL)
-    {
-      tpd_error_set_errno (&error, errno, "cannot open the file");
-      tpd_copy_miss_error (file.copy, task->path, error);
-      if (file.fd >= 0)
-        close (file.fd);
-    }
-  else if (!S_ISREG (file.st.st_mode) || file.st.st_ino != before->st_ino)
-    {
-      g_set_error_literal (&error, TPD_ERROR, TPD_ERROR_STALE, "the file was replaced; the next run reads it");
-      tpd_copy_miss_error (file.copy, task->path, error);
-    }
+  open_file (&file, before);
+  if (file.facts != NULL && file.facts->awaits_key)
+    worker->waiting[worker->n_waiting++] = file;
   else
+    close_file (&file);
+}
+
+void
+tpd_copy_end_waiting (TpdCopyWorker *worker)
+{
+  TpdUnwrapRequest requests[TPD_UNWRAP_MANY];
+  TpdUnwrapReply replies[TPD_UNWRAP_MANY];
+
+  for (guint i = 0; i < worker->n_waiting; i++)
+    requests[i] = worker->waiting[i].request;
+  tpd_unwrapper_unwrap_many (worker->copy->session->unwrapper, requests, worker->n_waiting, replies);
+  for (guint i = 0; i < worker->n_waiting; i++)
     {
-      tpd_stamp_from_stat (&file.stamp, &file.st);
-      copy_content (&file, source);
+      end_protected (&worker->waiting[i], &replies[i]);
+      tpd_unwrap_reply_clear (&replies[i]);
+      close_file (&worker->waiting[i]);
     }
-  tpd_copy_drop_temp (&file);
-  g_free (file.note);
-  tpd_copy_task_free (file.task);
+  worker->n_waiting = 0;
 }

@@ -124,7 +124,7 @@ open_originals (TpdCopy *copy, GError **error)
 }
 
 /* Every directory at work takes two descriptors, and each task or item may have
- * one of its own. Returns how many items there may be in a batch. */
+ * one of its own; files that wait for their keys take one. Returns how many items there may be in a batch. */
 static guint
 raise_limit (void)
 {
@@ -184,6 +184,7 @@ tpd_copy_open (const TpdCopyOptions *options, TpdConfinement *reach, GError **er
   copy->scratch =
       copy->state_fd >= 0 ? tpd_scratch_pool_new_in (copy->state_fd) : tpd_scratch_pool_new (2 * options->jobs);
   copy->max_tasks = MIN (copy->batch_files, MAX_TASKS);
+  copy->together = CLAMP (copy->batch_files / options->jobs, 1, TPD_UNWRAP_MANY);
   declare (copy, reach);
   return g_steal_pointer (&copy);
 }

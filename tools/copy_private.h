@@ -89,6 +89,7 @@ struct _TpdCopy {
   GCond batch;       /* the commit thread: there may be a batch */
   guint batch_files; /* items in a batch at most */
   guint max_tasks;   /* in the queue */
+  guint together;    /* tasks that a worker takes at once, at most */
   GQueue tasks;      /* of TpdCopyTask, under lock, as all below */
   guint idle;        /* workers that wait for one */
   gboolean fed;      /* there will be no more tasks */
@@ -114,11 +115,14 @@ tpd_copy_root_of_copies (const TpdCopy *copy)
   return copy->in_place ? copy->source_fd : copy->target_fd;
 }
 
-/* One thread that copies. */
+/* One thread that copies. It takes several tasks at once, and asks for the keys
+ * of small files together. */
 typedef struct {
   TpdCopy *copy;
-  guint8 *block; /* TPD_COPY_BLOCK */
-  guint8 *small; /* TPD_TEE_SMALL */
+  guint8 *block;                /* TPD_COPY_BLOCK */
+  guint8 *small;                /* copy->together times TPD_TEE_SMALL */
+  struct _TpdCopyFile *waiting; /* copy->together: files that wait for their keys */
+  guint n_waiting;
 } TpdCopyWorker;
 
 /* Ends the copy with `error`, which is taken over; the first counts. */
@@ -135,8 +139,14 @@ gboolean tpd_copy_is_stopped (TpdCopy *copy);
 
 /* --- copy_entry.c ----------------------------------------------------- */
 
-/* Makes the copy of `task`, which is taken over, or tells why not. */
+/* Makes the copy of `task`, which is taken over, or tells why not; or it waits for
+ * its key. As many as may wait are run before tpd_copy_end_waiting(). */
 void tpd_copy_task_run (TpdCopyWorker *worker, TpdCopyTask *task);
+
+/* --- copy_file.c ------------------------------------------------------ */
+
+/* Gets the keys of the files that wait, and copies them. */
+void tpd_copy_end_waiting (TpdCopyWorker *worker);
 
 /* --- copy_done.c ------------------------------------------------------ */
 

@@ -6,7 +6,7 @@
 
 #include "tools/copy_private.h"
 
-typedef struct {
+typedef struct _TpdCopyFile {
   TpdCopyWorker *worker;
   TpdCopy *copy;
   TpdCopyTask *task; /* NULL once it was handed on */
@@ -20,6 +20,12 @@ typedef struct {
   gboolean again;  /* the next run is to do it again: something was left out */
   guint64 members; /* decrypted in an archive */
   char *note;      /* what is to be said of a plain file */
+
+  /* copy_file.c; each may be NULL */
+  TpdSource *source; /* owns fd */
+  TpdSource *tee;
+  TpdFileFacts *facts;
+  TpdUnwrapRequest request; /* while facts->awaits_key */
 } TpdCopyFile;
 
 /* Makes the temporary file beside the place of the copy. */
@@ -40,5 +46,5 @@ void tpd_copy_submit_file (TpdCopyFile *file, TpdCopyWhat what, char *tail, guin
 /* There will be no copy of it, for this reason. */
 void tpd_copy_miss_file (TpdCopyFile *file, const GError *error);
 
-/* Copies the regular file of `task`, which is taken over (copy_file.c). */
+/* Copies the regular file of `task`, which is taken over (copy_file.c), or has it wait. */
 void tpd_copy_regular (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *before, gboolean is_first);

@@ -208,17 +208,14 @@ is_left (const TpdFileFacts *facts, const TpdOpenOptions *options)
   return options->mail == TPD_MAIL_SOURCE && tpd_kind_is_mail (facts->probe->kind);
 }
 
+/* What the agent said to the request for the content key. */
 static gboolean
-unwrap (TpdFileFacts *facts, const TpdSession *session, TpdFileFactsFlags flags)
+take_key (TpdFileFacts *facts, const TpdSession *session, const TpdUnwrapReply *reply)
 {
   g_autoptr (GError) error = NULL;
 
-  if (flags & TPD_FILE_FACTS_TRACE)
-    facts->content_key = tpd_license_unwrap (facts->license, session->keyring, session->unwrapper, TPD_PURPOSE_TRACE,
-                                             &facts->agent_trace, &error);
-  else
-    facts->content_key =
-        tpd_license_unwrap (facts->license, session->keyring, session->unwrapper, TPD_PURPOSE_READ, NULL, &error);
+  facts->agent_trace = g_strdup (reply->trace);
+  facts->content_key = tpd_license_take_reply (facts->license, session->keyring, reply, &error);
   if (facts->content_key == NULL)
     fail_error (facts, error);
   return facts->content_key != NULL;
@@ -383,16 +380,31 @@ load_label (TpdFileFacts *facts, TpdFileFactsFlags flags)
 
 /* --- All of it --------------------------------------------------------- */
 
+/* All that comes before the content key. */
 static void
-open_protected (TpdFileFacts *facts, const TpdSession *session, const TpdOpenOptions *options, TpdFileFactsFlags flags)
+begin_protected (TpdFileFacts *facts, const TpdSession *session, const TpdOpenOptions *options, TpdFileFactsFlags flags,
+                 TpdUnwrapRequest *request)
 {
+  const TpdPurpose purpose = flags & TPD_FILE_FACTS_TRACE ? TPD_PURPOSE_TRACE : TPD_PURPOSE_READ;
+  g_autoptr (GError) error = NULL;
+
   if (!load_license (facts, session))
     return;
   facts_from_license (facts);
   find_key (facts, session);
   if (may_stay_closed (facts, options, flags))
     facts->verdict = TPD_VERDICT_KEY_HELD;
-  else if (unwrap (facts, session, flags))
+  else if (tpd_license_request (facts->license, session->keyring, purpose, request, &error))
+    facts->awaits_key = TRUE;
+  else
+    fail_error (facts, error);
+}
+
+static void
+end_protected (TpdFileFacts *facts, const TpdSession *session, const TpdOpenOptions *options, TpdFileFactsFlags flags,
+               const TpdUnwrapReply *reply)
+{
+  if (facts->awaits_key && take_key (facts, session, reply))
     {
       load_rights (facts);
       if (!is_left (facts, options))
@@ -400,7 +412,9 @@ open_protected (TpdFileFacts *facts, const TpdSession *session, const TpdOpenOpt
       if ((flags & TPD_FILE_FACTS_CHECK) != 0 && facts->document != NULL)
         check_document (facts);
     }
-  warn_expired (facts);
+  facts->awaits_key = FALSE;
+  if (facts->license != NULL)
+    warn_expired (facts);
 }
 
 static TpdFileFacts *
@@ -423,8 +437,9 @@ tpd_file_facts_of_error (const char *path, const GError *error)
 }
 
 TpdFileFacts *
-tpd_file_facts_gather_source (const char *path, TpdSource *source, const TpdStamp *stamp, TpdProbe *probe,
-                              const TpdSession *session, const TpdOpenOptions *options, TpdFileFactsFlags flags)
+tpd_file_facts_begin (const char *path, TpdSource *source, const TpdStamp *stamp, TpdProbe *probe,
+                      const TpdSession *session, const TpdOpenOptions *options, TpdFileFactsFlags flags,
+                      TpdUnwrapRequest *request)
 {
   TpdFileFacts *facts = facts_new (path);
 
@@ -434,10 +449,32 @@ tpd_file_facts_gather_source (const char *path, TpdSource *source, const TpdStam
   facts->probe = probe;
   facts_from_probe (facts, options);
   if (probe->verdict == TPD_VERDICT_OK)
-    open_protected (facts, session, options, flags);
+    begin_protected (facts, session, options, flags, request);
+  return facts;
+}
+
+void
+tpd_file_facts_end (TpdFileFacts *facts, const TpdSession *session, const TpdOpenOptions *options,
+                    TpdFileFactsFlags flags, const TpdUnwrapReply *reply)
+{
+  if (facts->probe->verdict == TPD_VERDICT_OK)
+    end_protected (facts, session, options, flags, reply);
   load_label (facts, flags);
   if (flags & TPD_FILE_FACTS_HASH)
     load_hashes (facts);
+}
+
+TpdFileFacts *
+tpd_file_facts_gather_source (const char *path, TpdSource *source, const TpdStamp *stamp, TpdProbe *probe,
+                              const TpdSession *session, const TpdOpenOptions *options, TpdFileFactsFlags flags)
+{
+  g_auto (TpdUnwrapReply) reply = { 0 };
+  TpdUnwrapRequest request;
+  TpdFileFacts *facts = tpd_file_facts_begin (path, source, stamp, probe, session, options, flags, &request);
+
+  if (facts->awaits_key)
+    tpd_unwrapper_unwrap (session->unwrapper, &request, &reply);
+  tpd_file_facts_end (facts, session, options, flags, &reply);
   return facts;
 }
 

@@ -70,6 +70,7 @@ typedef struct {
   char *agent_trace; /* TPD_FILE_FACTS_TRACE */
   TpdRights *rights;
   TpdDocument *document;
+  gboolean awaits_key; /* between tpd_file_facts_begin() and _end() */
 } TpdFileFacts;
 
 /*
@@ -86,6 +87,17 @@ TpdFileFacts *tpd_file_facts_gather (const char *path, const TpdSession *session
 TpdFileFacts *tpd_file_facts_gather_source (const char *path, TpdSource *source, const TpdStamp *stamp, TpdProbe *probe,
                                             const TpdSession *session, const TpdOpenOptions *options,
                                             TpdFileFactsFlags flags);
+/*
+ * The same in two halves, for who asks for the keys of several files at once.
+ * Between them facts->awaits_key tells whether the content key is wanted, and
+ * `*request`, which lives as long as the facts, is how to ask for it. The reply
+ * (else NULL) goes to the second half.
+ */
+TpdFileFacts *tpd_file_facts_begin (const char *path, TpdSource *source, const TpdStamp *stamp, TpdProbe *probe,
+                                    const TpdSession *session, const TpdOpenOptions *options, TpdFileFactsFlags flags,
+                                    TpdUnwrapRequest *request);
+void tpd_file_facts_end (TpdFileFacts *facts, const TpdSession *session, const TpdOpenOptions *options,
+                         TpdFileFactsFlags flags, const TpdUnwrapReply *reply);
 /* The facts of a file that could not be opened. */
 TpdFileFacts *tpd_file_facts_of_error (const char *path, const GError *error);
 void tpd_file_facts_free (TpdFileFacts *facts);

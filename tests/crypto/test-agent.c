@@ -15,7 +15,6 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "crypto/agent.h"
-#include "crypto/agent_wire.h"
 #include "sealed.h"
 
 #define N_THREADS 12
@@ -193,13 +192,14 @@ test_trace_needs_leave (void)
 static void
 test_largest_request (void)
 {
-  g_autoptr (TpdUnwrapper) unwrapper = start_all (1, TPD_AGENT_DEFAULT);
+  g_autoptr (TpdUnwrapper) unwrapper = start_all (1, TPD_AGENT_ALLOW_TRACE);
   g_autofree guint8 *sealed = g_malloc0 (TPD_SEALED_MAX + 1);
   g_autofree char *principals = g_malloc (TPD_PRINCIPALS_MAX + 1);
   TpdUnwrapRequest request = sealed_find (samples, GOOD)->request;
   g_auto (TpdUnwrapReply) largest, too_large, cut;
 
   memset (principals, 'p', TPD_PRINCIPALS_MAX + 1);
+  request.purpose = TPD_PURPOSE_TRACE;
   request.principals = principals;
   request.principals_len = TPD_PRINCIPALS_MAX + 1; /* left out, harmless */
   tpd_unwrapper_unwrap (unwrapper, &request, &cut);
@@ -215,6 +215,163 @@ test_largest_request (void)
   tpd_unwrapper_unwrap (unwrapper, &request, &too_large);
   g_assert_cmpint (too_large.status, ==, TPD_UNWRAP_REFUSED);
   g_assert_cmpint (ask (unwrapper, GOOD), ==, TPD_UNWRAP_OK);
+}
+
+static void
+assert_same_reply (const TpdUnwrapReply *a, const TpdUnwrapReply *b)
+{
+  g_assert_cmpint (a->status, ==, b->status);
+  g_assert_null (a->trace);
+  g_assert_true ((a->key != NULL) == (b->key != NULL));
+  if (a->key != NULL)
+    g_assert_cmpmem (a->key->key->data, a->key->key->len, b->key->key->data, b->key->key->len);
+}
+
+/* All samples in groups of `size`; each gets the answer that it gets alone. */
+static void
+ask_in_groups (TpdUnwrapper *unwrapper, TpdUnwrapper *alone, guint size)
+{
+  guint n;
+
+  for (guint from = 0; from < samples->len; from += n)
+    {
+      TpdUnwrapRequest requests[TPD_UNWRAP_MANY];
+      TpdUnwrapReply replies[TPD_UNWRAP_MANY];
+
+      n = MIN (size, samples->len - from);
+      for (guint i = 0; i < n; i++)
+        requests[i] = ((Sealed *) g_ptr_array_index (samples, from + i))->request;
+      tpd_unwrapper_unwrap_many (unwrapper, requests, n, replies);
+      for (guint i = 0; i < n; i++)
+        {
+          g_auto (TpdUnwrapReply) expected;
+          tpd_unwrapper_unwrap (alone, &requests[i], &expected);
+          assert_same_reply (&replies[i], &expected);
+          tpd_unwrap_reply_clear (&replies[i]);
+        }
+    }
+}
+
+static TpdUnwrapper *
+start_local (void)
+{
+  g_autoptr (TpdKeyConfig) config = sealed_key_config ();
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) keys = tpd_keys_load (config, &error);
+
+  g_assert_no_error (error);
+  return tpd_unwrapper_new_in_process (keys);
+}
+
+static void
+test_many_at_once (void)
+{
+  static const char *const names[] = { GOOD, "sealed key damaged.txt.pfile", "partner lost.txt.pfile", GOOD,
+                                       "double key.txt.pfile" };
+  static const TpdUnwrapStatus expected[] = { TPD_UNWRAP_OK, TPD_UNWRAP_REFUSED, TPD_UNWRAP_UNAVAILABLE, TPD_UNWRAP_OK,
+                                              TPD_UNWRAP_DOUBLE_KEY };
+  g_autoptr (TpdUnwrapper) unwrapper = start_all (1, TPD_AGENT_ALLOW_TRACE);
+  g_autoptr (TpdUnwrapper) local = start_local ();
+  g_autofree TpdAgentStats *before = tpd_agent_stats (unwrapper, NULL);
+  TpdUnwrapRequest requests[G_N_ELEMENTS (names)];
+  TpdUnwrapReply replies[G_N_ELEMENTS (names)];
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    requests[i] = sealed_find (samples, names[i])->request;
+  for (guint traced = 0; traced <= 1; traced++)
+    {
+      /* One that wants a trace gets it, and the others what they want. */
+      requests[1].purpose = traced ? TPD_PURPOSE_TRACE : TPD_PURPOSE_READ;
+      tpd_unwrapper_unwrap_many (unwrapper, requests, G_N_ELEMENTS (names), replies);
+      for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+        {
+          g_assert_cmpint (replies[i].status, ==, expected[i]);
+          g_assert_true ((replies[i].key != NULL) == (expected[i] == TPD_UNWRAP_OK));
+          g_assert_true ((replies[i].trace != NULL) == (traced && i == 1));
+          tpd_unwrap_reply_clear (&replies[i]);
+        }
+    }
+  g_autofree TpdAgentStats *after = tpd_agent_stats (unwrapper, NULL);
+  g_assert_cmpuint (after->unknown_key - before->unknown_key, ==, 2);
+  tpd_unwrapper_unwrap_many (unwrapper, requests, 0, replies);
+  for (guint size = 1; size <= TPD_UNWRAP_MANY; size += 5)
+    ask_in_groups (unwrapper, local, size);
+}
+
+static void
+test_many_large (void)
+{
+  g_autoptr (TpdUnwrapper) unwrapper = start_all (1, TPD_AGENT_DEFAULT);
+  g_autofree guint8 *sealed = g_malloc0 (TPD_SEALED_MAX + 1);
+  TpdUnwrapRequest requests[TPD_UNWRAP_MANY];
+  TpdUnwrapReply replies[TPD_UNWRAP_MANY];
+
+  for (guint i = 0; i < TPD_UNWRAP_MANY; i++)
+    {
+      requests[i] = sealed_find (samples, GOOD)->request;
+      if (i == 3 || i == TPD_UNWRAP_MANY - 1)
+        continue;
+      requests[i].sealed = sealed;
+      requests[i].sealed_len = i == 7 ? TPD_SEALED_MAX + 1 : TPD_SEALED_MAX;
+    }
+  tpd_unwrapper_unwrap_many (unwrapper, requests, TPD_UNWRAP_MANY, replies);
+  for (guint i = 0; i < TPD_UNWRAP_MANY; i++)
+    {
+      g_assert_cmpint (replies[i].status, ==, i == 3 || i == TPD_UNWRAP_MANY - 1 ? TPD_UNWRAP_OK : TPD_UNWRAP_REFUSED);
+      tpd_unwrap_reply_clear (&replies[i]);
+    }
+}
+
+typedef struct {
+  TpdUnwrapper *unwrapper, *alone;
+} Grouper;
+
+static gpointer
+ask_in_groups_thread (gpointer data)
+{
+  const Grouper *grouper = data;
+
+  ask_in_groups (grouper->unwrapper, grouper->alone, TPD_UNWRAP_MANY);
+  return NULL;
+}
+
+static void
+test_many_at_once_threads (void)
+{
+  g_autoptr (TpdUnwrapper) agent = start_all (N_LANES, TPD_AGENT_DEFAULT);
+  g_autoptr (TpdUnwrapper) cache = tpd_unwrap_cache_new (agent, 4);
+  g_autoptr (TpdUnwrapper) local = start_local ();
+  Grouper grouper = { cache, local };
+  GThread *threads[N_THREADS];
+
+  for (guint i = 0; i < N_THREADS; i++)
+    threads[i] = g_thread_new ("asker", ask_in_groups_thread, &grouper);
+  for (guint i = 0; i < N_THREADS; i++)
+    g_thread_join (threads[i]);
+}
+
+static void
+test_many_killed (void)
+{
+  g_autoptr (TpdUnwrapper) unwrapper = start_all (2, TPD_AGENT_DEFAULT);
+  TpdUnwrapRequest requests[TPD_UNWRAP_MANY];
+  TpdUnwrapReply replies[TPD_UNWRAP_MANY];
+  int fd = log_begin ();
+
+  for (guint i = 0; i < TPD_UNWRAP_MANY; i++)
+    requests[i] = sealed_find (samples, GOOD)->request;
+  g_assert_cmpint (kill (tpd_agent_pid (unwrapper), SIGKILL), ==, 0);
+  for (guint round = 0; round < 2; round++)
+    {
+      tpd_unwrapper_unwrap_many (unwrapper, requests, TPD_UNWRAP_MANY, replies);
+      for (guint i = 0; i < TPD_UNWRAP_MANY; i++)
+        {
+          g_assert_cmpint (replies[i].status, ==, TPD_UNWRAP_UNAVAILABLE);
+          g_assert_null (replies[i].key);
+        }
+    }
+  g_autofree char *log = log_end (fd);
+  g_assert_cmpuint (count (log, "has died"), ==, 1);
 }
 
 static void
@@ -511,168 +668,6 @@ test_lets_go (void)
   g_assert_cmpuint (found.others, ==, 0);
 }
 
-/* --- The messages ------------------------------------------------------- */
-
-static gsize
-request_message (const TpdUnwrapRequest *request, guint8 *out)
-{
-  tpd_wire_request_header (0x1122334455667788, request, out);
-  memcpy (out + TPD_WIRE_REQUEST_HEADER, request->sealed, request->sealed_len);
-  memcpy (out + TPD_WIRE_REQUEST_HEADER + request->sealed_len, request->principals, request->principals_len);
-  return TPD_WIRE_REQUEST_HEADER + request->sealed_len + request->principals_len;
-}
-
-static void
-test_wire_request (void)
-{
-  const TpdUnwrapRequest *request = &sealed_find (samples, GOOD)->request;
-  g_autofree guint8 *message = g_malloc (TPD_WIRE_REQUEST_MAX);
-  gsize len = request_message (request, message);
-  TpdUnwrapRequest back;
-  guint64 id;
-
-  g_assert_true (tpd_wire_request_read (message, len, &id, &back));
-  g_assert_true (id == 0x1122334455667788);
-  g_assert_cmpint (back.type, ==, request->type);
-  g_assert_cmpmem (back.sealed, back.sealed_len, request->sealed, request->sealed_len);
-  g_assert_cmpmem (back.principals, back.principals_len, request->principals, request->principals_len);
-  g_assert_true (tpd_fingerprint_equal (&back.key, &request->key));
-
-  for (gsize cut = 0; cut < len; cut++)
-    {
-      g_autofree guint8 *part = g_memdup2 (message, cut);
-      g_assert_false (tpd_wire_request_read (part, cut, &id, &back));
-    }
-  message[len] = 0;
-  g_assert_false (tpd_wire_request_read (message, len + 1, &id, &back));
-
-  /* type, purpose, reserved, lengths that lie */
-  static const gsize at[] = { 8, 9, 10, 11, 44, 47, 48, 51 };
-  for (guint i = 0; i < G_N_ELEMENTS (at); i++)
-    {
-      guint8 byte = message[at[i]];
-      message[at[i]] = 0xff;
-      g_assert_false (tpd_wire_request_read (message, len, &id, &back));
-      message[at[i]] = byte;
-    }
-}
-
-static void
-test_wire_reply (void)
-{
-  TpdContentKey key = { .key = tpd_secret_new ("0123456789abcdef", 16),
-                        .mode_word = 0xfffd,
-                        .size_word = 128,
-                        .flags = 0x2002,
-                        .hash_rule = TPD_HASH_RULE_C,
-                        .oaep_sha256 = TRUE,
-                        .session_key_len = 24,
-                        .ref_count = 1 };
-  const TpdUnwrapReply reply = { TPD_UNWRAP_OK, &key, (char *) "line\n" };
-  guint8 message[TPD_WIRE_REPLY_MAX + 1];
-  gsize len = tpd_wire_reply_write (7, &reply, message);
-  g_auto (TpdUnwrapReply) back = { 0 };
-
-  g_assert_true (tpd_wire_reply_read (message, len, 7, &back));
-  g_assert_cmpint (back.status, ==, TPD_UNWRAP_OK);
-  g_assert_cmpmem (back.key->key->data, back.key->key->len, key.key->data, 16);
-  g_assert_cmphex (back.key->mode_word, ==, 0xfffd);
-  g_assert_cmpuint (back.key->size_word, ==, 128);
-  g_assert_cmphex (back.key->flags, ==, 0x2002);
-  g_assert_cmpint (back.key->hash_rule, ==, TPD_HASH_RULE_C);
-  g_assert_true (back.key->oaep_sha256);
-  g_assert_cmpuint (back.key->session_key_len, ==, 24);
-  g_assert_cmpstr (back.trace, ==, "line\n");
-
-  TpdUnwrapReply bad;
-  g_assert_false (tpd_wire_reply_read (message, len, 8, &bad)); /* not to this request */
-  for (gsize cut = 0; cut < len; cut++)
-    g_assert_false (tpd_wire_reply_read (message, cut, 7, &bad));
-  message[len] = 0;
-  g_assert_false (tpd_wire_reply_read (message, len + 1, 7, &bad));
-  static const gsize at[] = { 8, 9, 10, 11, 20, 24, 27 };
-  for (guint i = 0; i < G_N_ELEMENTS (at); i++)
-    {
-      guint8 byte = message[at[i]];
-      message[at[i]] = 0xee;
-      g_assert_false (tpd_wire_reply_read (message, len, 7, &bad));
-      g_assert_null (bad.key);
-      message[at[i]] = byte;
-    }
-  /* a key without success, success without a key */
-  message[8] = TPD_UNWRAP_REFUSED;
-  g_assert_false (tpd_wire_reply_read (message, len, 7, &bad));
-  const TpdUnwrapReply refused = { TPD_UNWRAP_REFUSED, NULL, NULL };
-  len = tpd_wire_reply_write (7, &refused, message);
-  g_assert_true (tpd_wire_reply_read (message, len, 7, &bad));
-  g_assert_cmpint (bad.status, ==, TPD_UNWRAP_REFUSED);
-  message[8] = TPD_UNWRAP_OK;
-  g_assert_false (tpd_wire_reply_read (message, len, 7, &bad));
-  tpd_secret_unref (key.key);
-}
-
-static void
-test_wire_control (void)
-{
-  guint8 header[TPD_WIRE_CONTROL_HEADER];
-  TpdWireControl back;
-  static const struct {
-    TpdWireControl control;
-    gboolean good;
-  } cases[] = {
-    { { TPD_WIRE_KEYRING, 0, 1000 }, TRUE },
-    { { TPD_WIRE_KEYRING, 0, TPD_WIRE_KEYRING_MAX + 1 }, FALSE },
-    { { TPD_WIRE_ERROR, TPD_ERROR_PASSWORD, 10 }, TRUE },
-    { { TPD_WIRE_ERROR, TPD_ERROR_ERRNO + ENOENT, 10 }, TRUE },
-    { { TPD_WIRE_ERROR, TPD_ERROR_PASSWORD, TPD_WIRE_MESSAGE_MAX + 1 }, FALSE },
-    { { TPD_WIRE_ERROR, 500, 10 }, FALSE },
-    { { (TpdWireResult) 2, 0, 10 }, FALSE },
-  };
-
-  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
-    {
-      tpd_wire_control_write (&cases[i].control, header);
-      g_assert_cmpint (tpd_wire_control_read (header, &back), ==, cases[i].good);
-    }
-}
-
-static void
-test_wire_report (void)
-{
-  const gsize n = 3, size = TPD_WIRE_STATS_SIZE (n);
-  g_autofree TpdAgentStats *stats = g_malloc0 (sizeof *stats + n * sizeof stats->keys[0]);
-  guint8 message[TPD_WIRE_LINE_MAX + 1];
-  TpdLogLevel level;
-
-  stats->unknown_key = 0x1122334455667788;
-  stats->n_keys = (guint) n;
-  stats->keys[2] = (TpdAgentCount){ 1, 2, 3, G_MAXUINT64 };
-  tpd_wire_stats_write (stats, message);
-  g_autofree TpdAgentStats *back = tpd_wire_stats_read (message, size);
-  g_assert_nonnull (back);
-  g_assert_cmpmem (back, sizeof *back + n * sizeof back->keys[0], stats, sizeof *stats + n * sizeof stats->keys[0]);
-  for (gsize cut = 0; cut <= size + 1; cut++)
-    {
-      g_autofree TpdAgentStats *part = tpd_wire_stats_read (message, cut);
-      /* Fewer keys are a message, too. */
-      g_assert_true ((part != NULL) == (cut >= 16 && (cut - 16) % 32 == 0));
-    }
-  message[0] = 1;
-  g_assert_null (tpd_wire_stats_read (message, size));
-
-  gsize len = tpd_wire_line_write (TPD_LOG_WARNING, "words", message);
-  g_autofree char *line = tpd_wire_line_read (message, len, &level);
-  g_assert_cmpstr (line, ==, "words");
-  g_assert_cmpint (level, ==, TPD_LOG_WARNING);
-  g_assert_null (tpd_wire_stats_read (message, len));
-  g_assert_null (tpd_wire_line_read (message, 1, &level));
-  message[1] = 9;
-  g_assert_null (tpd_wire_line_read (message, len, &level));
-  g_autofree char *text = g_strnfill (5000, 'x');
-  g_assert_cmpuint (tpd_wire_line_write (TPD_LOG_ERROR, text, message), ==, TPD_WIRE_LINE_MAX);
-  g_assert_null (tpd_wire_line_read (message, TPD_WIRE_LINE_MAX + 1, &level));
-}
-
 int
 main (int argc, char **argv)
 {
@@ -688,16 +683,16 @@ main (int argc, char **argv)
   g_test_add_func ("/agent/trace-needs-leave", test_trace_needs_leave);
   g_test_add_func ("/agent/answers-as-in-process", test_same_as_in_process);
   g_test_add_func ("/agent/largest-request", test_largest_request);
+  g_test_add_func ("/agent/many-at-once", test_many_at_once);
+  g_test_add_func ("/agent/many-at-once-that-do-not-fit-one-message", test_many_large);
+  g_test_add_func ("/agent/many-at-once-from-many-threads", test_many_at_once_threads);
+  g_test_add_func ("/agent/many-at-once-of-a-dead-agent", test_many_killed);
   g_test_add_func ("/agent/lets-go-of-what-it-inherited", test_lets_go);
   g_test_add_func ("/agent/deaf-to-the-signals-of-its-parent", test_deaf_to_signals);
   g_test_add_func ("/agent/free-ends-it", test_free_ends_it);
   g_test_add_func ("/agent/many-threads", test_many_threads);
   g_test_add_func ("/agent/killed-before-a-request", test_killed_before);
   g_test_add_func ("/agent/killed-during-requests", test_killed_during);
-  g_test_add_func ("/agent-wire/request", test_wire_request);
-  g_test_add_func ("/agent-wire/reply", test_wire_reply);
-  g_test_add_func ("/agent-wire/control", test_wire_control);
-  g_test_add_func ("/agent-wire/report", test_wire_report);
   int status = g_test_run ();
   g_ptr_array_unref (samples);
   return status;

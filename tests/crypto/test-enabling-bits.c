@@ -43,10 +43,13 @@ test_fixtures_open (void)
   for (guint i = 0; i < samples->len; i++)
     {
       const Sealed *sealed = g_ptr_array_index (samples, i);
-      g_auto (TpdUnwrapReply) reply;
+      TpdUnwrapRequest tracing = sealed->request;
+      g_auto (TpdUnwrapReply) reply, traced;
       if (!json_object_get_boolean_member (sealed->entry, "open") || !is_held (sealed))
         continue;
       tpd_unwrapper_unwrap (unwrapper, &sealed->request, &reply);
+      tracing.purpose = TPD_PURPOSE_TRACE;
+      tpd_unwrapper_unwrap (unwrapper, &tracing, &traced);
       g_test_message ("%s", sealed->path);
       g_assert_cmpint (reply.status, ==, TPD_UNWRAP_OK);
       g_assert_null (reply.trace);
@@ -55,7 +58,9 @@ test_fixtures_open (void)
       const char *rule = json_object_get_string_member (sealed->entry, "enabling_hash_rule");
       TpdHashRule expected =
           strcmp (rule, "random") == 0 ? TPD_HASH_RULE_NONE : (TpdHashRule) (TPD_HASH_RULE_A + (rule[0] - 'A'));
-      g_assert_cmpint (reply.key->hash_rule, ==, expected);
+      g_assert_cmpint (traced.status, ==, TPD_UNWRAP_OK);
+      g_assert_cmpint (traced.key->hash_rule, ==, expected);
+      g_assert_cmpint (reply.key->hash_rule, ==, TPD_HASH_RULE_NONE);
       gboolean mode1 = json_object_get_int_member (sealed->entry, "crypto_mode") == 1;
       g_assert_cmpint (sealed->request.type, ==, mode1 ? TPD_SEAL_V1 : TPD_SEAL_V2);
       opened++;
@@ -100,8 +105,10 @@ static void
 test_fixture_hash_differs (void)
 {
   g_auto (TpdUnwrapReply) reply;
+  TpdUnwrapRequest request = sealed_find (samples, "hash differs.txt.pfile")->request;
 
-  unwrap_fixture ("hash differs.txt.pfile", &reply);
+  request.purpose = TPD_PURPOSE_TRACE;
+  tpd_unwrapper_unwrap (unwrapper, &request, &reply);
   g_assert_cmpint (reply.status, ==, TPD_UNWRAP_OK);
   g_assert_cmpint (reply.key->hash_rule, ==, TPD_HASH_RULE_NONE);
 }

@@ -49,7 +49,7 @@ backend_free (TpdUnwrapper *self)
 static void
 backend_init (Backend *backend)
 {
-  static const TpdUnwrapperClass klass = { backend_unwrap, backend_free };
+  static const TpdUnwrapperClass klass = { .unwrap = backend_unwrap, .free = backend_free };
   memset (backend, 0, sizeof *backend);
   backend->base.klass = &klass;
   backend->base.ref_count = 1;
@@ -105,6 +105,7 @@ test_forgets_unavailable (void)
   tpd_unwrapper_unref (cache);
 }
 
+/* But for the principals, which only a trace looks at. */
 static void
 test_all_of_the_request_counts (void)
 {
@@ -127,7 +128,7 @@ test_all_of_the_request_counts (void)
         tpd_unwrapper_unwrap (cache, &requests[i], &reply);
         g_assert_cmpint (reply.status, ==, TPD_UNWRAP_REFUSED);
       }
-  g_assert_cmpuint (backend.calls, ==, G_N_ELEMENTS (requests));
+  g_assert_cmpuint (backend.calls, ==, G_N_ELEMENTS (requests) - 1);
   tpd_unwrapper_unref (cache);
 }
 
@@ -170,6 +171,88 @@ test_trace_passes (void)
       g_assert_cmpstr (reply.trace, ==, "step\n");
     }
   g_assert_cmpuint (backend.calls, ==, 3);
+  tpd_unwrapper_unref (cache);
+}
+
+/* Some known, some new, some twice: each new one is asked for once. */
+static void
+test_many (void)
+{
+  Backend backend;
+  backend_init (&backend);
+  TpdUnwrapper *cache = tpd_unwrap_cache_new (&backend.base, 3);
+  static const guint8 sealed[][2] = { { TPD_UNWRAP_OK, 'a' },      { TPD_UNWRAP_REFUSED, 'b' },
+                                      { TPD_UNWRAP_OK, 'c' },      { TPD_UNWRAP_OK, 'c' },
+                                      { TPD_UNWRAP_OK, 'a' },      { TPD_UNWRAP_UNAVAILABLE, 'd' },
+                                      { TPD_UNWRAP_REFUSED, 'e' }, { TPD_UNWRAP_UNAVAILABLE, 'd' } };
+  TpdUnwrapRequest requests[G_N_ELEMENTS (sealed)];
+  TpdUnwrapReply replies[G_N_ELEMENTS (sealed)];
+
+  for (guint i = 0; i < G_N_ELEMENTS (sealed); i++)
+    requests[i] = (TpdUnwrapRequest){ .sealed = sealed[i], .sealed_len = 2, .principals = "" };
+  ask (cache, TPD_UNWRAP_OK, 'a');
+  tpd_unwrapper_unwrap_many (cache, requests, G_N_ELEMENTS (sealed), replies);
+  g_assert_cmpuint (backend.calls, ==, 5);
+  for (guint i = 0; i < G_N_ELEMENTS (sealed); i++)
+    {
+      g_assert_cmpint (replies[i].status, ==, (TpdUnwrapStatus) sealed[i][0]);
+      g_assert_true ((replies[i].status == TPD_UNWRAP_OK) == (replies[i].key != NULL));
+      tpd_unwrap_reply_clear (&replies[i]);
+    }
+  ask (cache, TPD_UNWRAP_REFUSED, 'e');
+  g_assert_cmpuint (backend.calls, ==, 5);
+  ask (cache, TPD_UNWRAP_UNAVAILABLE, 'd');
+  g_assert_cmpuint (backend.calls, ==, 6);
+  tpd_unwrapper_unref (cache);
+}
+
+typedef struct {
+  TpdUnwrapper *cache;
+  gboolean reversed;
+} Crosser;
+
+static gpointer
+ask_crossing (gpointer data)
+{
+  const Crosser *crosser = data;
+  guint8 sealed[TPD_UNWRAP_MANY][2];
+  TpdUnwrapRequest requests[TPD_UNWRAP_MANY];
+  TpdUnwrapReply replies[TPD_UNWRAP_MANY];
+
+  for (guint round = 0; round < 200; round++)
+    {
+      for (guint i = 0; i < TPD_UNWRAP_MANY; i++)
+        {
+          sealed[i][0] = TPD_UNWRAP_OK;
+          sealed[i][1] = (guint8) (round + (crosser->reversed ? TPD_UNWRAP_MANY - i : i));
+          requests[i] = (TpdUnwrapRequest){ .sealed = sealed[i], .sealed_len = 2, .principals = "" };
+        }
+      tpd_unwrapper_unwrap_many (crosser->cache, requests, TPD_UNWRAP_MANY, replies);
+      for (guint i = 0; i < TPD_UNWRAP_MANY; i++)
+        {
+          g_assert_cmpint (replies[i].status, ==, TPD_UNWRAP_OK);
+          tpd_unwrap_reply_clear (&replies[i]);
+        }
+    }
+  return NULL;
+}
+
+/* Threads that want the same in opposite order do not wait for each other. */
+static void
+test_many_crossing (void)
+{
+  Backend backend;
+  GThread *threads[N_THREADS];
+  Crosser crossers[2];
+  backend_init (&backend);
+  TpdUnwrapper *cache = tpd_unwrap_cache_new (&backend.base, 2);
+
+  for (guint i = 0; i < G_N_ELEMENTS (crossers); i++)
+    crossers[i] = (Crosser){ cache, i > 0 };
+  for (guint i = 0; i < N_THREADS; i++)
+    threads[i] = g_thread_new ("asker", ask_crossing, &crossers[i % 2]);
+  for (guint i = 0; i < N_THREADS; i++)
+    g_thread_join (threads[i]);
   tpd_unwrapper_unref (cache);
 }
 
@@ -254,6 +337,8 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/unwrap-cache/many-at-once", test_many);
+  g_test_add_func ("/unwrap-cache/many-at-once-that-cross", test_many_crossing);
   g_test_add_func ("/unwrap-cache/remembers-failures-too", test_remembers);
   g_test_add_func ("/unwrap-cache/unavailable-is-not-remembered", test_forgets_unavailable);
   g_test_add_func ("/unwrap-cache/all-of-the-request-counts", test_all_of_the_request_counts);

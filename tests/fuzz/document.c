@@ -162,7 +162,7 @@ fixtures_unwrapper (const char *dir)
 TpdUnwrapper *
 fuzz_unwrapper (void)
 {
-  static const TpdUnwrapperClass klass = { fuzz_unwrap, fuzz_unwrapper_free };
+  static const TpdUnwrapperClass klass = { .unwrap = fuzz_unwrap, .free = fuzz_unwrapper_free };
   static FuzzUnwrapper self = { { &klass, 1 }, NULL };
   static TpdUnwrapper *cache;
   const char *dir = g_getenv ("TPD_FIXTURES");

@@ -6,18 +6,25 @@
 #include "fuzz.h"
 
 static void
-check_request (const uint8_t *data, size_t size)
+check_requests (const uint8_t *data, size_t size)
 {
-  TpdUnwrapRequest request;
+  TpdWireRequest requests[TPD_UNWRAP_MANY];
   guint8 header[TPD_WIRE_REQUEST_HEADER];
-  guint64 id;
+  guint n = tpd_wire_requests_read (data, size, requests);
+  gsize at = 0;
 
-  if (!tpd_wire_request_read (data, size, &id, &request))
-    return;
-  g_assert (request.sealed_len <= TPD_SEALED_MAX && request.principals_len <= TPD_PRINCIPALS_MAX);
-  g_assert (sizeof header + request.sealed_len + request.principals_len == size);
-  tpd_wire_request_header (id, &request, header);
-  g_assert (memcmp (header, data, sizeof header) == 0);
+  for (guint i = 0; i < n; i++)
+    {
+      const TpdUnwrapRequest *request = &requests[i].request;
+
+      g_assert (request->sealed_len <= TPD_SEALED_MAX && request->principals_len <= TPD_PRINCIPALS_MAX);
+      g_assert (n == 1 || request->purpose == TPD_PURPOSE_READ);
+      tpd_wire_request_header (requests[i].id, request, header);
+      g_assert (memcmp (header, data + at, sizeof header) == 0);
+      g_assert (request->sealed == data + at + sizeof header);
+      at += sizeof header + request->sealed_len + request->principals_len;
+    }
+  g_assert (n == 0 || at == size);
 }
 
 static void
@@ -26,17 +33,20 @@ check_reply (const uint8_t *data, size_t size)
   g_auto (TpdUnwrapReply) reply = { 0 };
   g_auto (TpdUnwrapReply) again = { 0 };
   g_autofree guint8 *out = g_malloc (TPD_WIRE_REPLY_MAX);
+  TpdBytes message = tpd_bytes (data, size), copied;
   guint64 id = 0;
   gsize len;
 
   if (size >= sizeof id)
     for (gsize i = 0; i < sizeof id; i++)
       id |= (guint64) data[i] << (8 * i);
-  if (!tpd_wire_reply_read (data, size, id, &reply))
+  if (!tpd_wire_reply_take (&message, id, &reply))
     return;
   g_assert ((reply.status == TPD_UNWRAP_OK) == (reply.key != NULL));
   len = tpd_wire_reply_write (id, &reply, out);
-  g_assert (len <= TPD_WIRE_REPLY_MAX && tpd_wire_reply_read (out, len, id, &again));
+  g_assert (len <= (reply.trace != NULL ? TPD_WIRE_REPLY_MAX : TPD_WIRE_BRIEF_MAX));
+  copied = tpd_bytes (out, len);
+  g_assert (tpd_wire_reply_take (&copied, id, &again) && tpd_bytes_left (&copied) == 0);
   g_assert (again.status == reply.status && (again.key != NULL) == (reply.key != NULL));
   /* Bytes that are no text became longer, and may have been cut. */
   if (reply.trace != NULL && strlen (reply.trace) <= TPD_WIRE_TRACE_MAX)
@@ -48,7 +58,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
   TpdWireControl control;
 
-  check_request (data, size);
+  check_requests (data, size);
   check_reply (data, size);
   if (size >= TPD_WIRE_CONTROL_HEADER && tpd_wire_control_read (data, &control))
     g_assert (control.len <= MAX (TPD_WIRE_KEYRING_MAX, TPD_WIRE_MESSAGE_MAX));

@@ -191,7 +191,7 @@ stub_free (TpdUnwrapper *self)
 static void
 test_missing_agent_is_told_apart_from_damage (void)
 {
-  static const TpdUnwrapperClass klass = { stub_unwrap, stub_free };
+  static const TpdUnwrapperClass klass = { .unwrap = stub_unwrap, .free = stub_free };
   g_autoptr (TpdUnwrapper) stub = g_new0 (TpdUnwrapper, 1);
   g_autoptr (GBytes) bytes = fixture_license (json_array_get_object_element (fixture_files (), 7));
   g_autoptr (TpdLicense) license = parse_good (bytes, "first pfile");
