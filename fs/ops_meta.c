@@ -85,6 +85,15 @@ is_passed (const TpdFs *fs, const char *name)
   return g_str_has_prefix (name, "user.");
 }
 
+/* What is to be said of one that is not there. That a whole namespace is not
+ * supported, as of system.* without access lists, is remembered by programs:
+ * ls(1) then asks once, and not for each file. */
+static int
+absent (const TpdFs *fs, const char *name)
+{
+  return g_str_has_prefix (name, "user.") || is_passed (fs, name) ? ENODATA : EOPNOTSUPP;
+}
+
 /* A descriptor that getxattr() can name without the file being opened, which
  * its permissions may forbid: O_PATH and its link in /proc. */
 static int
@@ -113,7 +122,7 @@ get_source_xattr (TpdFs *fs, TpdNode *node, const char *name, int *errnum)
   gssize len;
   int fd;
 
-  *errnum = ENODATA;
+  *errnum = absent (fs, name);
   if (!is_passed (fs, name) || !can_have_xattrs (node))
     return NULL;
   *errnum = open_link (fs, node, &fd, path);
@@ -225,7 +234,7 @@ run_getxattr (TpdFs *fs, TpdCall *call)
   TpdNode *node = tpd_status_is (call->ino) ? NULL : tpd_inodes_get (fs->inodes, call->ino);
   g_autoptr (GBytes) value = NULL;
   gboolean waits;
-  int errnum = ENODATA;
+  int errnum = absent (fs, call->name);
 
   waits = !call->in_pool && g_str_has_prefix (call->name, TPD_XATTR_PREFIX) && takes_long (fs, node);
   if (node != NULL && !waits)

@@ -132,6 +132,29 @@ class Content(MountTest):
         self.assert_errno(errno.ENODATA, os.getxattr, self.path("f"), "user.tpdfs.verdict")
         self.assert_errno(errno.ENODATA, os.getxattr, self.path("f"), "user.none")
 
+    def test_attributes_that_no_file_has_are_not_supported(self):
+        """Which ls(1) remembers: it asks the first file only."""
+        self.put("f", b"x")
+        os.symlink("f", self.source_path("link"))
+        self.mount("-o", "acl=ignore")
+        for name in ("f", ".", ".tpdfs/version"):
+            for attribute in ("security.selinux", "security.capability", "system.posix_acl_access"):
+                self.assert_errno(errno.EOPNOTSUPP, os.getxattr, self.path(name), attribute)
+            self.assert_errno(errno.ENODATA, os.getxattr, self.path(name), "user.none")
+        with self.assertRaises(OSError) as caught:
+            os.getxattr(self.path("link"), "security.selinux", follow_symlinks=False)
+        self.assertEqual(caught.exception.errno, errno.EOPNOTSUPP)
+
+    def test_absent_access_lists_are_absent(self):
+        """Where there could be one, each file is asked."""
+        try:
+            os.getxattr(self.put("f", b"x"), "system.posix_acl_access")
+        except OSError as error:
+            if error.errno != errno.ENODATA:
+                self.skipTest("no access lists here")
+        self.mount()
+        self.assert_errno(errno.ENODATA, os.getxattr, self.path("f"), "system.posix_acl_access")
+
 
 class Permissions(MountTest):
     def test_masks_and_owners_are_remapped(self):
