@@ -93,6 +93,15 @@ typedef struct {
  * needs no key, never allocates from an untrusted length. (transfer full)
  */
 TpdProbe *tpd_probe (TpdSource *source, TpdBudget *budget);
+
+/* So many bytes tell of nearly all plain files that they are. */
+#define TPD_PROBE_FIRST 1088
+/*
+ * Stage 1 alone, for who has the first `len` bytes of a file of `size` bytes
+ * already: all there are, or TPD_PROBE_FIRST. TRUE: tpd_probe() would tell it
+ * plain. FALSE: it may tell anything.
+ */
+gboolean tpd_probe_starts_plain (const guint8 *head, gsize len, guint64 size);
 void tpd_probe_free (TpdProbe *probe);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdProbe, tpd_probe_free)
 

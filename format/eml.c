@@ -70,13 +70,12 @@ is_mail_field (const char *line, gsize name_len)
 }
 
 /* Whether `head` starts with the header block of a mail, or is part of one;
- * `*whole` tells which. */
+ * `*whole` tells which; `*known` counts the fields that only mail has. */
 static gboolean
-looks_like_headers (const char *head, gsize len, gboolean *whole)
+reads_as_headers (const char *head, gsize len, gboolean *whole, guint *known)
 {
-  guint known = 0;
-
   *whole = FALSE;
+  *known = 0;
   for (gsize at = 0; at < len;)
     {
       const char *line = head + at;
@@ -90,14 +89,14 @@ looks_like_headers (const char *head, gsize len, gboolean *whole)
           break;
         }
       if (tpd_mime_is_field (line, line_len, &name_len))
-        known += is_mail_field (line, name_len);
+        *known += is_mail_field (line, name_len);
       else if (end == NULL ? at == 0 : at > 0 && line[0] != ' ' && line[0] != '\t')
         return FALSE;
       else if (at == 0 && (line_len < 5 || memcmp (line, "From ", 5) != 0))
         return FALSE;
       at += line_len + 1;
     }
-  return known >= 2;
+  return TRUE;
 }
 
 static gboolean
@@ -105,10 +104,26 @@ eml_candidate (const guint8 *head, gsize len, guint64 size)
 {
   const char *text = (const char *) head;
   gboolean whole;
+  guint known;
 
-  if (len == 0 || !g_ascii_isalpha (head[0]) || !looks_like_headers (text, len, &whole))
+  if (len == 0 || !g_ascii_isalpha (head[0]) || !reads_as_headers (text, len, &whole, &known) || known < 2)
     return FALSE;
   return !whole || contains_folded (text, len, "rpmsg") || contains_folded (text, len, "multipart/");
+}
+
+/* Of the lines that are whole: the last one may go on. */
+static gboolean
+eml_may_become (const guint8 *head, gsize len)
+{
+  const guint8 *end = len > 0 && g_ascii_isalpha (head[0]) ? memrchr (head, '\n', len) : head;
+  gboolean whole;
+  guint known;
+
+  if (end == NULL)
+    return TRUE;
+  if (end == head || !reads_as_headers ((const char *) head, (gsize) (end + 1 - head), &whole, &known))
+    return FALSE;
+  return !whole || known >= 2;
 }
 
 /* --- Stage 2 ---------------------------------------------------------- */
@@ -295,6 +310,7 @@ eml_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, 
 const TpdFormat tpd_format_eml = {
   .name = "eml",
   .candidate = eml_candidate,
+  .may_become = eml_may_become,
   .probe = eml_probe,
   .read_license = eml_read_license,
   .open = eml_open,

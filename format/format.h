@@ -11,6 +11,9 @@ struct _TpdFormat {
   /* Stage 1: may this be ours? `head` is the first `len` bytes (at most
    * TPD_HEAD_SIZE) of a file of `size` bytes. No I/O. */
   gboolean (*candidate) (const guint8 *head, gsize len, guint64 size);
+  /* The same of a head that is cut off after TPD_PROBE_FIRST bytes: FALSE, and
+   * candidate() would say so of all of it. NULL: candidate() does for that. */
+  gboolean (*may_become) (const guint8 *head, gsize len);
   /* Stage 2: fills `probe`; leaves kind PLAIN and NOT_PROTECTED, and nothing
    * else set, when it is not ours after all. `source` counts against the
    * budget and must not be kept. */

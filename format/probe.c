@@ -121,6 +121,23 @@ read_head (TpdSource *source, TpdBudget *budget, guint8 head[TPD_HEAD_SIZE], gsi
   return TRUE;
 }
 
+gboolean
+tpd_probe_starts_plain (const guint8 *head, gsize len, guint64 size)
+{
+  const gboolean cut = len < MIN (size, (guint64) TPD_HEAD_SIZE);
+
+  g_return_val_if_fail (!cut || len >= TPD_PROBE_FIRST, FALSE);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (formats); i++)
+    {
+      const TpdFormat *format = formats[i];
+
+      if (cut && format->may_become != NULL ? format->may_become (head, len) : format->candidate (head, len, size))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 static void
 probe_candidate (const TpdFormat *format, TpdSource *source, TpdBudget *budget, const guint8 *head, gsize len,
                  TpdProbe *probe)

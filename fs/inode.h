@@ -53,6 +53,7 @@ struct _TpdNode {
   guint8 type;     /* S_IFMT of the mode >> 12; fixed */
   guint8 cached;   /* under the node lock: the kernel's pages are those of `stamp` */
   guint8 detached; /* under the file shard's lock: no longer found by (dev, ino) */
+  guint8 listed;   /* atomic; of a directory: what is in it has been looked at */
 };
 
 /* `root` is the stamp of the source's root directory. */

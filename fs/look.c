@@ -367,15 +367,29 @@ is_plain_to_see (TpdFs *fs, int dirfd, const char *name, const struct stat *st, 
   return TRUE;
 }
 
-/* Opens what is worth a look. 0 and `*source`, or NULL and the facts that it
- * cannot be read; or ESTALE. */
+/* Most files are plain, and show it at once: without a probe and all it takes.
+ * `facts` are those of a plain file then. */
+static gboolean
+starts_plain (TpdFs *fs, int fd, const struct stat *st)
+{
+  guint8 head[TPD_PROBE_FIRST];
+  gsize len = (gsize) MIN ((guint64) st->st_size, (guint64) sizeof head);
+
+  if (pread (fd, head, len, 0) != (gssize) len || !tpd_probe_starts_plain (head, len, (guint64) st->st_size))
+    return FALSE;
+  tpd_fs_count (fs, TPD_COUNT_PROBES, 1);
+  return TRUE;
+}
+
+/* Opens what is worth a look. 0 and `*fd`, or -1 and the facts that it cannot
+ * be read; or ESTALE. */
 static int
-open_source (TpdFs *fs, int dirfd, const char *name, struct stat *st, TpdFacts *facts, TpdSource **source)
+open_file (int dirfd, const char *name, struct stat *st, TpdFacts *facts, int *out)
 {
   struct stat opened;
   int fd;
 
-  *source = NULL;
+  *out = -1;
   fd = tpd_open_regular (dirfd, name, &opened);
   if (fd == -ESTALE)
     return ESTALE;
@@ -393,16 +407,30 @@ open_source (TpdFs *fs, int dirfd, const char *name, struct stat *st, TpdFacts *
     }
   *st = opened;
   facts->size = (guint64) st->st_size;
-  *source = tpd_source_new_file (fd, st);
+  *out = fd;
   return 0;
+}
+
+/* Takes `fd`; `facts` are those of a plain file. */
+static int
+look_at_file (TpdFs *fs, int fd, const struct stat *st, TpdFacts *facts, TpdWait *wait)
+{
+  g_autoptr (TpdSource) source = NULL;
+
+  if (starts_plain (fs, fd, st))
+    {
+      close (fd);
+      return 0;
+    }
+  source = tpd_source_new_file (fd, st);
+  return tpd_look_at_source (fs, source, st, facts, wait);
 }
 
 int
 tpd_look (TpdFs *fs, guint64 dir, int dirfd, const char *name, struct stat *st, TpdFacts *facts, TpdWait *wait)
 {
-  g_autoptr (TpdSource) source = NULL;
   TpdFacts known;
-  int errnum;
+  int errnum, fd;
 
   if (is_plain_to_see (fs, dirfd, name, st, facts))
     return 0;
@@ -411,18 +439,19 @@ tpd_look (TpdFs *fs, guint64 dir, int dirfd, const char *name, struct stat *st, 
       *facts = known;
       return 0;
     }
-  errnum = open_source (fs, dirfd, name, st, facts, &source);
-  if (errnum == 0 && source != NULL)
-    errnum = tpd_look_at_source (fs, source, st, facts, wait);
+  errnum = open_file (dirfd, name, st, facts, &fd);
+  if (errnum == 0 && fd >= 0)
+    errnum = look_at_file (fs, fd, st, facts, wait);
   return errnum;
 }
 
 int
 tpd_look_opened (TpdFs *fs, int dirfd, const char *name, int fd, const struct stat *st, TpdFacts *facts, TpdWait *wait)
 {
-  g_autoptr (TpdSource) source = tpd_source_new_file (fd, st);
-
-  return is_plain_to_see (fs, dirfd, name, st, facts) ? 0 : tpd_look_at_source (fs, source, st, facts, wait);
+  if (!is_plain_to_see (fs, dirfd, name, st, facts))
+    return look_at_file (fs, fd, st, facts, wait);
+  close (fd);
+  return 0;
 }
 
 /* With unreadable=raw: whether the file is one of those that open. Decoding
@@ -449,13 +478,15 @@ tpd_look_for_name (gpointer data, guint64 dir, int dirfd, const char *name, stru
   gboolean plain;
   TpdFacts facts;
   TpdStamp stamp;
+  int fd;
 
   if (is_plain_to_see (fs, dirfd, name, st, &facts))
     return FALSE;
   if (tpd_known_name (fs, dir, name, st, &plain, extension))
     return plain;
-  if (open_source (fs, dirfd, name, st, &facts, &source) != 0 || source == NULL)
+  if (open_file (dirfd, name, st, &facts, &fd) != 0 || fd < 0)
     return FALSE;
+  source = tpd_source_new_file (fd, st);
   tpd_stamp_from_stat (&stamp, st);
   probe = probe_source (fs, source, &stamp, &facts);
   *extension = g_strdup (probe->extension);

@@ -141,15 +141,18 @@ length_of (const Reply *reply, const char *name)
 }
 
 /* A file that has to be looked into is opened at once, which saves asking for
- * its attributes by name before. -EAGAIN: that does not do for this one. */
+ * its attributes by name before. In a directory that was never listed so, all
+ * are. -EAGAIN: that does not do for this one. */
 static int
 open_first (Batch *batch, const Item *item, struct stat *st)
 {
   const TpdFs *fs = batch->fs;
+  const TpdNode *node = batch->dir->node;
   int fd;
 
   if (!item->fresh || batch->indexed || fs->options->probe == TPD_PROBE_NEVER
-      || tpd_inodes_knows (fs->inodes, batch->dir->node->stamp.dev, item->ino))
+      || (__atomic_load_n (&node->listed, __ATOMIC_RELAXED)
+          && tpd_inodes_knows (fs->inodes, node->stamp.dev, item->ino)))
     return -EAGAIN;
   fd = tpd_open_regular (batch->dir->fd, item->source, st);
   return fd >= 0 ? fd : -EAGAIN;
@@ -421,6 +424,8 @@ get_batch (TpdFs *fs, OpenDir *dir, const Reply *reply, off_t off, Batch **out)
     }
   if (batch->job != NULL)
     tpd_listers_finish (g_steal_pointer (&batch->job));
+  if (batch->all && (guint64) batch->end >= tpd_listing_length (batch->contents->listing))
+    __atomic_store_n (&dir->node->listed, TRUE, __ATOMIC_RELAXED);
   look_ahead (batch, reply);
   *out = batch;
   return 0;

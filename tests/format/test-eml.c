@@ -243,10 +243,14 @@ made_mail (const char *headers, const char *wrapper, const char *part_fields)
 static TpdVerdict
 probe_text (const char *text, int *reads)
 {
-  g_autoptr (TpdSource) source = source_from (text, strlen (text));
+  const gsize size = strlen (text);
+  g_autoptr (TpdSource) source = source_from (text, size);
   FaultSource *counted = fault_source_new (source, FAULT_NONE, 0);
   g_autoptr (TpdProbe) probe = tpd_probe (&counted->base, NULL);
 
+  /* The first bytes must not say plain of what is not. */
+  if (probe->verdict != TPD_VERDICT_NOT_PROTECTED)
+    g_assert_false (tpd_probe_starts_plain ((const guint8 *) text, MIN (size, (gsize) TPD_PROBE_FIRST), size));
   if (reads != NULL)
     *reads = counted->reads;
   tpd_source_unref (&counted->base);
@@ -274,7 +278,8 @@ test_probe_found (void)
   g_autofree char *nested = g_strconcat ("Content-Type: multipart/alternative; boundary=b2\r\n\r\n--b2\r\n\r\nx\r\n"
                                          "--b2\r\n\r\ny\r\n--b2--\r\n",
                                          NULL);
-  g_auto (GStrv) mails = g_new0 (char *, 10);
+  g_autofree char *long_line = fill ("and on ", 3000);
+  g_auto (GStrv) mails = g_new0 (char *, 13);
   guint n = 0;
 
   mails[n++] = made_mail ("Content-Class: rpmsg.message\r\n", WRAPPER, TYPED);
@@ -286,6 +291,10 @@ test_probe_found (void)
   mails[n++] = made_mail ("Content-Class: IPM.Note.rpmsg.Microsoft.Voicemail.UM\r\n", wrapper2, NAMED);
   mails[n++] = made_mail ("", nested, NAMED);
   mails[n++] = g_strconcat ("From \r\n", mails[2], NULL);
+  /* What counts lies behind the first bytes, or across their end. */
+  mails[n++] = g_strconcat ("X-Note: ", long_line, "\r\n", mails[0], NULL);
+  mails[n++] = g_strconcat ("X-Note: on\r\nX-Next: ", long_line, "\r\n", mails[0], NULL);
+  mails[n++] = g_strconcat ("From ", long_line, "\r\n", mails[0], NULL);
   for (guint i = 0; mails[i] != NULL; i++)
     {
       g_autoptr (TpdSource) source = source_from (mails[i], strlen (mails[i]));
@@ -297,7 +306,7 @@ test_probe_found (void)
       document = open_source (source, NULL, &error);
       g_assert_no_error (error);
       /* Only what says that it is protected may lose its own text silently. */
-      g_assert_cmpint (document->warnings != NULL, ==, i >= 2 && i != 6);
+      g_assert_cmpint (document->warnings != NULL, ==, i >= 2 && i != 6 && i < 9);
     }
 }
 
@@ -341,6 +350,14 @@ test_probe_plain (void)
       g_test_message ("text %u", i);
       g_assert_cmpint (probe_text (cases[i].text, &reads), ==, TPD_VERDICT_NOT_PROTECTED);
       g_assert_cmpint (reads, <=, cases[i].reads);
+    }
+  /* Most of what is plain shows it in its first bytes. */
+  g_assert_true (tpd_probe_starts_plain ((const guint8 *) big, TPD_PROBE_FIRST, strlen (big)));
+  for (guint i = 1; i <= 3; i++)
+    {
+      const gsize size = strlen (cases[i].text);
+
+      g_assert_true (tpd_probe_starts_plain ((const guint8 *) cases[i].text, size, size));
     }
 }
 

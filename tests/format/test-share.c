@@ -107,6 +107,39 @@ test_plain (void)
   g_assert_cmpuint (for_each ("plain", check_plain), >, 20);
 }
 
+/* The first bytes alone: never of a protected file, and of most plain ones. */
+static void
+test_first_bytes (void)
+{
+  guint n_plain = 0, n_protected = 0, n_shown = 0;
+
+  for (guint i = 0; i < json_array_get_length (files); i++)
+    {
+      JsonObject *file = json_array_get_object_element (files, i);
+      g_autoptr (TpdSource) source = NULL;
+      g_autoptr (GError) error = NULL;
+      guint8 head[TPD_PROBE_FIRST];
+      gboolean plain, starts_plain;
+      gsize len;
+
+      if (strcmp (word (file, "kind"), "symlink") == 0)
+        continue;
+      g_test_message ("%s", word (file, "path"));
+      source = share_source (file);
+      len = (gsize) MIN (source->size, (guint64) sizeof head);
+      g_assert_true (tpd_source_read_exact (source, head, len, 0, &error));
+      starts_plain = tpd_probe_starts_plain (head, len, source->size);
+      plain = strcmp (word (file, "kind"), "plain") == 0;
+      if (json_object_get_boolean_member_with_default (file, "open", FALSE))
+        g_assert_false (starts_plain && !plain);
+      n_plain += plain;
+      n_shown += plain && starts_plain;
+      n_protected += !plain;
+    }
+  g_assert_cmpuint (n_protected, >, 100);
+  g_assert_cmpuint (n_shown, >, n_plain / 2);
+}
+
 /* Only what opens has its container described by the manifest. */
 static void
 check_probe (JsonObject *file, TpdSource *source)
@@ -491,6 +524,7 @@ main (int argc, char **argv)
   files = json_object_get_array_member (json_node_get_object (json_parser_get_root (parser)), "files");
   load_keys ();
   g_test_add_func ("/share/plain-files-are-plain", test_plain);
+  g_test_add_func ("/share/first-bytes", test_first_bytes);
   g_test_add_func ("/share/pfile/probe", test_probes);
   g_test_add_func ("/share/pfile/bytes-or-verdict", test_open);
   g_test_add_func ("/share/pfile/random-access", test_random_access);

@@ -228,6 +228,18 @@ open_document (TpdSource *source, const TpdProbe *probe, TpdBudget *budget, GErr
   return tpd_document_open (source, probe, keyring, fuzz_unwrapper (), NULL, budget, error);
 }
 
+/* What the first bytes show to be plain is. */
+static void
+check_first_bytes (TpdSource *source, const TpdProbe *probe)
+{
+  guint8 head[TPD_PROBE_FIRST];
+  gsize len = (gsize) MIN (source->size, (guint64) sizeof head);
+
+  if (tpd_source_read_exact (source, head, len, 0, NULL) && tpd_probe_starts_plain (head, len, source->size))
+    g_assert (probe->kind == TPD_KIND_PLAIN
+              && (probe->verdict == TPD_VERDICT_NOT_PROTECTED || probe->verdict == TPD_VERDICT_IO_ERROR));
+}
+
 void
 fuzz_check_document (TpdSource *source, guint depth)
 {
@@ -240,6 +252,7 @@ fuzz_check_document (TpdSource *source, guint depth)
   tpd_budget_init_probe (&budget);
   probe = tpd_probe (source, &budget);
   check_probe (probe, &budget);
+  check_first_bytes (source, probe);
   if (probe->verdict != TPD_VERDICT_OK)
     return;
   document = open_document (source, probe, NULL, &error);
