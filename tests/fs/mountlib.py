@@ -16,6 +16,9 @@ import threading
 import time
 import unittest
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import scratch  # noqa: E402
+
 BUILD = os.environ.get("TPD_BUILD_ROOT", "build")
 FIXTURES = os.environ.get("TPD_FIXTURES", "")
 TPDFS = os.path.join(BUILD, "fs", "tpdfs")
@@ -74,6 +77,11 @@ class MountTest(unittest.TestCase):
         self.watchdog.daemon = True
         self.watchdog.start()
         self.addCleanup(self.clean_up)
+
+    def many_files(self):
+        """Makes the source a folder where thousands of files are soon made."""
+        self.src = scratch.of_many_files()
+        self.addCleanup(shutil.rmtree, self.src, ignore_errors=True)
 
     def expire(self):
         self.expired = True

@@ -14,6 +14,9 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import scratch  # noqa: E402
+
 BUILD = os.environ.get("TPD_BUILD_ROOT", "build/plain")
 FIXTURES = os.environ.get("TPD_FIXTURES", os.path.join(BUILD, "tests", "fixtures"))
 TPDFS = os.path.join(BUILD, "fs", "tpdfs")

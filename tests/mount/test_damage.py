@@ -85,12 +85,11 @@ class Damage(harness.Scratch):
         with open(os.path.join(SHARE, entry["path"]), "rb") as f:
             whole = f.read()
         with harness.Mount(self.share, harness.key_arguments()) as mount:
-            fd = os.open(mount("x.txt.pfile"), os.O_RDONLY)
-            self.addCleanup(os.close, fd)
-            with open(path, "r+b") as f:
-                f.seek(len(whole) - 5000)
-                f.write(os.urandom(5000))
-            self.assertErrno({errno.EIO, errno.ESTALE}, os.pread, fd, 4096, 4096)
+            with open(mount("x.txt.pfile"), "rb", buffering=0) as held:  # what is open keeps a mount from ending
+                with open(path, "r+b") as f:
+                    f.seek(len(whole) - 5000)
+                    f.write(os.urandom(5000))
+                self.assertErrno({errno.EIO, errno.ESTALE}, os.pread, held.fileno(), 4096, 4096)
 
     def test_a_directory_that_changes_while_it_is_listed_does_no_harm(self):
         for n in range(300):

@@ -9,11 +9,14 @@ import errno
 import hashlib
 import io
 import json
+import mmap
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 import unittest.mock
@@ -60,20 +63,44 @@ def status(mount):
         return json.load(f)
 
 
-class SlowMount(harness.Mount):
-    """Each piece of decoded data takes `ms` to be written."""
+def wait_until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it does not come"
+        time.sleep(0.01)
 
-    def __init__(self, source, words, ms):
+
+class SlowMount(harness.Mount):
+    """Each piece of decoded data takes `ms` to be written, and none is while the gate is shut."""
+
+    def __init__(self, source, words, ms=0, shut=False):
         super().__init__(source, harness.key_arguments() + list(words))
+        with tempfile.TemporaryFile() as file:
+            self.file = os.dup(file.fileno())
+        os.write(self.file, struct.pack("ii", shut, 0))
+        self.gate = mmap.mmap(self.file, 8)
         self.environment = {
             "LD_PRELOAD": SLOW_WRITE,
             "TPD_TEST_WRITE_MS": str(ms),
+            "TPD_TEST_GATE": f"/proc/{os.getpid()}/fd/{self.file}",
             "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
         }
 
     def start(self):
         with unittest.mock.patch.dict(os.environ, self.environment):
             super().start()
+
+    def held(self):
+        """How many writes have come to the gate and found it shut."""
+        return struct.unpack("ii", self.gate[:])[1]
+
+    def open_gate(self):
+        self.gate[:4] = struct.pack("i", 0)
+
+    def stop(self):
+        self.open_gate()  # else it does not end
+        super().stop()
+        os.close(self.file)
 
 
 class Decoded(harness.Scratch):
@@ -376,36 +403,33 @@ class Decoded(harness.Scratch):
     def test_ten_slow_mails_do_not_stop_other_files(self):
         quick = self.slow_folder(10)
         self.assertGreater(len(quick), 10)
-        with SlowMount(self.dir, ["--threads=2", "--names=source"], 100) as mount:
+        with SlowMount(self.dir, ["--threads=2", "--names=source"], shut=True) as mount:
             with concurrent.futures.ThreadPoolExecutor(10) as pool:
                 slow = [pool.submit(read, mount(f"slow{i}.msg")) for i in range(10)]
-                time.sleep(0.3)
-                started = time.monotonic()
-                began = started - 0.3
-                listed = os.listdir(mount.path)
-                for i, entry in enumerate(quick):
-                    name = next(n for n in listed if n.startswith(f"quick{i}."))
-                    self.assertEqual(harness.sha256_file(mount(name)), entry["plain_sha256"])
-                took = time.monotonic() - started
-                self.assertLess(sum(s.done() for s in slow), 5)
+                try:
+                    # All of them wait, and none goes on.
+                    wait_until(lambda: mount.held() > 0 and status(mount)["decoder"]["waiting"] == 10)
+                    listed = os.listdir(mount.path)
+                    for i, entry in enumerate(quick):
+                        name = next(n for n in listed if n.startswith(f"quick{i}."))
+                        self.assertEqual(harness.sha256_file(mount(name)), entry["plain_sha256"])
+                    self.assertFalse(any(s.done() for s in slow))
+                finally:
+                    mount.open_gate()
                 self.assertEqual(len({sha256(s.result(120)) for s in slow}), 1)
-                self.assertLess(took, (time.monotonic() - began) / 3)
             self.assertEqual(status(mount)["counters"]["decodes"], 10)
 
     def test_a_reader_that_is_killed_goes_at_once(self):
         self.slow_folder(1)
-        with SlowMount(self.dir, ["--threads=2"], 700) as mount:
+        with SlowMount(self.dir, ["--threads=2"], shut=True) as mount:
             reader = subprocess.Popen(["cat", mount("slow0.msg")], stdout=subprocess.DEVNULL)
-            time.sleep(0.3)
+            wait_until(lambda: mount.held() > 0 and status(mount)["decoder"]["waiting"] == 1)
             self.assertIsNone(reader.poll())
             started = time.monotonic()
             reader.send_signal(signal.SIGTERM)
             self.assertEqual(reader.wait(10), -signal.SIGTERM)
             self.assertLess(time.monotonic() - started, 1)
-            deadline = time.monotonic() + 10
-            while status(mount)["decoder"]["waiting"] and time.monotonic() < deadline:
-                time.sleep(0.1)
-            self.assertEqual(status(mount)["decoder"]["waiting"], 0)
+            wait_until(lambda: status(mount)["decoder"]["waiting"] == 0)
 
     def test_signals_that_do_not_kill_do_not_disturb(self):
         self.slow_folder(1)
@@ -424,7 +448,8 @@ print(size)
 
     def test_the_mount_ends_while_decoding(self):
         self.slow_folder(6)
-        with SlowMount(self.dir, ["--threads=2"], 400) as mount:
+        # Each would take more than the 5 seconds.
+        with SlowMount(self.dir, ["--threads=2"], 200) as mount:
             with concurrent.futures.ThreadPoolExecutor(6) as pool:
                 slow = [pool.submit(read, mount(f"slow{i}.msg")) for i in range(6)]
                 time.sleep(0.5)

@@ -21,6 +21,7 @@ import zipfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness  # noqa: E402
+import scratch  # noqa: E402
 
 RACE_SECONDS = float(os.environ.get("TPD_RACE_SECONDS", "3"))
 IN_OPEN, IN_ISDIR, IN_NONBLOCK = 0x20, 0x40000000, 0o4000
@@ -291,6 +292,8 @@ class Saves(Indexed):
         self.assertIn("Looked into 0 files", result.stdout)
 
     def test_more_files_than_are_read_at_once(self):
+        self.source = scratch.of_many_files()
+        self.addCleanup(shutil.rmtree, self.source)
         folder = os.path.join(self.source, "many")
         os.mkdir(folder)
         for i in range(3000):

@@ -9,12 +9,12 @@ import resource
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import harness  # noqa: E402
+import scratch  # noqa: E402
 
 FILES = 400
 
@@ -28,18 +28,9 @@ def few_descriptors():
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
 
 
-def anonymous_kilobytes(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("RssAnon"))
-
-
-def known_inodes(mount):
-    return counters(mount)["inodes"]
-
-
 class Walks(unittest.TestCase):
     def setUp(self):
-        self.source = tempfile.mkdtemp(prefix="tpdfs-walk-")
+        self.source = scratch.of_many_files("tpdfs-walk-")
         self.addCleanup(shutil.rmtree, self.source)
 
     def fill(self, folder, n=FILES):
@@ -212,35 +203,6 @@ class Walks(unittest.TestCase):
             finally:
                 for file in opened:
                     file.close()
-
-    @unittest.skipUnless(os.geteuid() == 0, "only root may make the kernel forget")
-    def test_memory_goes_back_when_the_kernel_forgets(self):
-        for i in range(40):
-            self.fill(f"d{i}", 1000)
-        with harness.Mount(self.source) as mount:
-            os.listdir(mount.path)
-            before = anonymous_kilobytes(mount.process.pid)
-            subprocess.run(["find", mount.path, "-size", "+0"], stdout=subprocess.DEVNULL, check=True)
-            walked = anonymous_kilobytes(mount.process.pid)
-            known = known_inodes(mount)
-            # A sanitizer keeps what was freed; else the kernel has been short of memory.
-            if known > 20000 and not harness.sanitized():
-                self.assertLess(walked - before, 300 * 40000 // 1024)
-            self.assertTrue(self.forgotten(mount), "the kernel does not forget")
-            harness.time.sleep(0.2)
-            if not harness.sanitized():
-                self.assertLess(anonymous_kilobytes(mount.process.pid) - before, 4096)
-
-    @staticmethod
-    def forgotten(mount):
-        for _ in range(20):
-            with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
-                file.write("2")
-            for _ in range(20):
-                if known_inodes(mount) < 1000:
-                    return True
-                harness.time.sleep(0.05)
-        return False
 
     def test_pages_are_kept_while_the_file_is_the_same(self):
         path = os.path.join(self.source, "file")

@@ -15,6 +15,7 @@ import time
 import unittest
 
 import tool
+import scratch
 
 STATE = ".tpdfs-manifest"
 KILL_SECONDS = float(os.environ.get("TPD_KILL_SECONDS", "3"))
@@ -69,6 +70,13 @@ def tree(top):
 class Case(unittest.TestCase):
     def setUp(self):
         self.dir = pathlib.Path(tool.tempfile.mkdtemp(dir=tool.SCRATCH))
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.src = self.dir / "src"
+        self.dst = self.dir / "dst"
+
+    def many_files(self):
+        """Puts source and copies where thousands of files are soon made."""
+        self.dir = pathlib.Path(scratch.of_many_files())
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
         self.src = self.dir / "src"
         self.dst = self.dir / "dst"
@@ -244,6 +252,7 @@ class Killed(Case):
                 self.assertEqual(what[1:2], expected[path][1:2], path)
 
     def test_interrupt_keeps_state(self):
+        self.many_files()
         self.src.mkdir()
         for number in range(3000):
             (self.src / f"{number}").write_bytes(b"x" * 4096)

@@ -17,6 +17,7 @@ import time
 import unittest
 
 import tool
+import scratch
 
 KINDS = {"office-ooxml": "ooxml", "office-legacy": "ole", "pdf-v1": "pdf", "pdf-v2": "pdf", "pdf-payload": "pdf"}
 FILES = [entry for entry in tool.MANIFEST if entry["kind"] != "symlink"]
@@ -265,7 +266,7 @@ class Stopped(Scans):
 
     @classmethod
     def setUpClass(cls):
-        cls.tree = tool.SCRATCH / "large"
+        cls.tree = pathlib.Path(scratch.of_many_files())
         for number in range(cls.N // 200):
             folder = cls.tree / f"{number % 7}" / f"{number}"
             folder.mkdir(parents=True)
@@ -493,6 +494,9 @@ class Trees(Scans):
         self.assertEqual((done.returncode, done.stdout), (0, b""))
 
     def test_large_directory_comes_in_pieces(self):
+        top = pathlib.Path(scratch.of_many_files())
+        self.addCleanup(shutil.rmtree, top)
+        self.root = top / "root"
         self.root.mkdir()
         for number in range(20000):
             (self.root / f"file {number}").touch()

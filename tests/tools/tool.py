@@ -6,7 +6,11 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import scratch  # noqa: E402
 
 FIXTURES = pathlib.Path(os.environ["TPD_FIXTURES"])
 BUILD = pathlib.Path(os.environ["TPD_BUILD_ROOT"])
