@@ -171,24 +171,6 @@ tpd_number_parse (const char *text, guint base, guint64 min, guint64 max, guint6
   return TRUE;
 }
 
-guint64
-tpd_hash64 (const void *data, gsize len)
-{
-  const guint64 factor = G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
-  const guint8 *p = data;
-  guint64 hash = len, word;
-
-  for (; len >= sizeof word; p += sizeof word, len -= sizeof word)
-    {
-      memcpy (&word, p, sizeof word);
-      hash = (hash ^ word) * factor;
-      hash ^= hash >> 29;
-    }
-  for (gsize i = 0; i < len; i++)
-    hash = (hash ^ p[i]) * factor;
-  return hash ^ hash >> 32;
-}
-
 char *
 tpd_hex (const guint8 *data, gsize len)
 {

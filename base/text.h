@@ -29,10 +29,6 @@ gboolean tpd_guid_parse (const char *text, char out[TPD_GUID_SIZE]);
  */
 gboolean tpd_number_parse (const char *text, guint base, guint64 min, guint64 max, guint64 *out);
 
-/* A hash for finding equal bytes quickly; compare them after: it is easy to
- * make two that have the same. */
-guint64 tpd_hash64 (const void *data, gsize len);
-
 /* Lower-case hex of `len` bytes. (transfer full) */
 char *tpd_hex (const guint8 *data, gsize len);
 

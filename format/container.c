@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "base/hash.h"
 #include "format/unpack.h"
 
 /* The directory is encrypted, or the member in a new way: 4.4.4. */

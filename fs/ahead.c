@@ -9,6 +9,8 @@
  */
 #include "fs/ahead.h"
 
+#include "base/hash.h"
+
 #define N_WAYS 8192
 #define N_WALKS 16
 #define MAX_DEPTH 64
@@ -66,11 +68,8 @@ tpd_ahead_free (TpdAhead *ahead)
 static Way *
 way_of (TpdAhead *ahead, Key kind, guint64 id, guint64 *key)
 {
-  guint64 x = id << 2 | kind;
-
-  *key = x;
-  x *= G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
-  return &ahead->ways[(x ^ x >> 32) % N_WAYS];
+  *key = id << 2 | kind;
+  return &ahead->ways[tpd_hash_mix (*key) % N_WAYS];
 }
 
 void

@@ -51,6 +51,7 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "fs/slab.h"
 
 #define N_SHARDS 64
@@ -80,23 +81,9 @@ struct _TpdInodes {
 };
 
 static guint64
-mix (guint64 x)
-{
-  x ^= x >> 31;
-  x *= G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
-  return x ^ x >> 29;
-}
-
-static guint64
-file_hash (guint64 dev, guint64 ino)
-{
-  return mix (ino + mix (dev));
-}
-
-static guint64
 node_hash (Table table, const TpdNode *node)
 {
-  return table == BY_ID ? mix (node->id) : file_hash (node->stamp.dev, node->stamp.ino);
+  return table == BY_ID ? tpd_hash_mix (node->id) : tpd_hash_file (node->stamp.dev, node->stamp.ino);
 }
 
 static Shard *
@@ -356,7 +343,7 @@ tpd_node_unref (TpdInodes *inodes, TpdNode *node)
 TpdNode *
 tpd_inodes_get (TpdInodes *inodes, guint64 id)
 {
-  guint64 hash = mix (id);
+  guint64 hash = tpd_hash_mix (id);
   Shard *shard = shard_of (inodes, BY_ID, hash);
   TpdNode *node;
 
@@ -445,7 +432,7 @@ find_file (const Shard *shard, guint64 hash, guint64 dev, guint64 ino)
 gboolean
 tpd_inodes_knows (TpdInodes *inodes, guint64 dev, guint64 ino)
 {
-  guint64 hash = file_hash (dev, ino);
+  guint64 hash = tpd_hash_file (dev, ino);
   Shard *shard = shard_of (inodes, BY_FILE, hash);
   gboolean known;
 
@@ -458,7 +445,7 @@ tpd_inodes_knows (TpdInodes *inodes, guint64 dev, guint64 ino)
 TpdNode *
 tpd_inodes_intern (TpdInodes *inodes, TpdNode *parent, const char *name, const TpdStamp *stamp)
 {
-  guint64 hash = file_hash (stamp->dev, stamp->ino);
+  guint64 hash = tpd_hash_file (stamp->dev, stamp->ino);
   Shard *by_file = shard_of (inodes, BY_FILE, hash), *by_id;
   TpdNode *node;
 

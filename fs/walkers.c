@@ -6,6 +6,8 @@
  */
 #include "fs/walkers.h"
 
+#include "base/hash.h"
+
 #define N_SLOTS 4096
 /* Seconds for which a habit is trusted. */
 #define MEMORY 60
@@ -33,9 +35,7 @@ tpd_walkers_free (TpdWalkers *walkers)
 static guint64
 hash (Key kind, guint64 value)
 {
-  guint64 x = (value << 2 | kind) * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15);
-
-  return x ^ x >> 32;
+  return tpd_hash_mix (value << 2 | kind);
 }
 
 static guint64

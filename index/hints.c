@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "index/reader.h"
 
 /* Who asks serves somebody who waits, and can look for himself. */
@@ -431,12 +432,6 @@ tpd_index_page_length (const TpdIndexPage *page)
   return page->hints->len;
 }
 
-static guint
-hash (guint64 ino)
-{
-  return (guint) ((ino * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15)) >> 32);
-}
-
 static void
 page_finish (TpdIndexPage *page)
 {
@@ -448,7 +443,7 @@ page_finish (TpdIndexPage *page)
   page->table = g_new0 (guint, size);
   for (guint i = 0; i < page->hints->len; i++)
     {
-      guint at = hash (g_array_index (page->hints, TpdIndexHint, i).ino) & page->mask;
+      guint at = (guint) tpd_hash_mix (g_array_index (page->hints, TpdIndexHint, i).ino) & page->mask;
 
       while (page->table[at] != 0)
         at = (at + 1) & page->mask;
@@ -459,7 +454,7 @@ page_finish (TpdIndexPage *page)
 const TpdIndexHint *
 tpd_index_page_find (const TpdIndexPage *page, const TpdStamp *stamp)
 {
-  for (guint at = hash (stamp->ino) & page->mask; page->table[at] != 0; at = (at + 1) & page->mask)
+  for (guint at = (guint) tpd_hash_mix (stamp->ino) & page->mask; page->table[at] != 0; at = (at + 1) & page->mask)
     {
       const TpdIndexHint *hint = &g_array_index (page->hints, TpdIndexHint, page->table[at] - 1);
 

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#include "base/text.h"
+#include "base/hash.h"
 #include "license/signature.h"
 #include "license/xrml.h"
 

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "tools/spill.h"
 
 #define SPILL_BYTES (16 * 1024 * 1024)
@@ -33,7 +34,7 @@ entry_hash (gconstpointer data)
 {
   const Entry *entry = data;
 
-  return (guint) ((entry->ino * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15) + entry->dev) >> 32);
+  return (guint) tpd_hash_file (entry->dev, entry->ino);
 }
 
 static gboolean

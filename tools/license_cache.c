@@ -3,7 +3,7 @@
  * makes room, whether it was asked for again or not: copies lie together. */
 #include "tools/license_cache.h"
 
-#include "base/text.h"
+#include "base/hash.h"
 
 /* Larger ones are rare, and would make the cache large. */
 #define MAX_BYTES (64 * 1024)

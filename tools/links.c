@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "format/source.h"
 
 #define MAX_BYTES (16 * 1024 * 1024)
@@ -31,9 +32,8 @@ static guint
 entry_hash (gconstpointer data)
 {
   const Entry *entry = data;
-  guint64 mixed = entry->stamp.ino * G_GUINT64_CONSTANT (0x9e3779b97f4a7c15) + entry->stamp.dev;
 
-  return (guint) (mixed >> 32);
+  return (guint) tpd_hash_file (entry->stamp.dev, entry->stamp.ino);
 }
 
 static gboolean

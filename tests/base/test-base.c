@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/io.h"
 #include "base/text.h"
 #include "base/verdict.h"
@@ -255,6 +256,53 @@ test_io_tells_why_it_ended (void)
   g_assert_true (tpd_write_all (-1, NULL, 0));
 }
 
+/* Numbers of files come in rows and at strides; none of that may show. */
+static void
+test_hashes_of_rows_spread (void)
+{
+  enum { N = 4096, BUCKETS = 1024 };
+  const guint64 strides[] = { 1, 2, 8, 256, 1024, 4096, 1 << 20, G_GUINT64_CONSTANT (1) << 32 };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (strides); i++)
+    {
+      guint low[BUCKETS] = { 0 }, high[BUCKETS] = { 0 }, most = 0;
+
+      for (guint64 n = 1; n <= N; n++)
+        {
+          guint64 hash = tpd_hash_file (64768, n * strides[i]);
+          guint more = MAX (++low[hash % BUCKETS], ++high[(hash >> 32) % BUCKETS]);
+
+          most = MAX (most, more);
+        }
+      g_assert_cmpuint (most, <, 32); /* 4 if they were dealt out */
+    }
+  g_assert_cmpuint (tpd_hash_file (1, 2), !=, tpd_hash_file (2, 1));
+}
+
+/* Numbers in a row that differ in their last byte, or in length, only. */
+static void
+test_hashes_of_bytes_differ (void)
+{
+  guint8 data[32] = { 0 };
+  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
+  guint n = 0;
+
+  for (gsize len = 0; len <= sizeof data; len++, n++)
+    {
+      guint64 hash = tpd_hash64 (data, len);
+
+      g_hash_table_add (seen, g_memdup2 (&hash, sizeof hash));
+    }
+  for (guint last = 1; last < 256; last++, n++)
+    {
+      data[sizeof data - 1] = (guint8) last;
+      guint64 hash = tpd_hash64 (data, sizeof data);
+
+      g_hash_table_add (seen, g_memdup2 (&hash, sizeof hash));
+    }
+  g_assert_cmpuint (g_hash_table_size (seen), ==, n);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -262,6 +310,8 @@ main (int argc, char **argv)
   g_test_add_func ("/base/bytes/never-leave-the-view", test_bytes_never_leave_the_view);
   g_test_add_func ("/base/io/writing-goes-on-after-signals", test_write_goes_on_after_signals);
   g_test_add_func ("/base/io/tells-why-it-ended", test_io_tells_why_it_ended);
+  g_test_add_func ("/base/hash/rows-spread", test_hashes_of_rows_spread);
+  g_test_add_func ("/base/hash/bytes-differ", test_hashes_of_bytes_differ);
   g_test_add_func ("/base/number/digits-only", test_numbers_are_digits_only);
   g_test_add_func ("/base/base64/is-strict", test_base64_is_strict);
   g_test_add_func ("/base/guid/forms", test_guid_forms);
