@@ -78,7 +78,7 @@ check_shape (const char *text, gsize len)
 
   for (;;)
     {
-      const char *tag = memchr (text + at, '<', len - at);
+      const char *tag = at < len ? memchr (text + at, '<', len - at) : NULL;
 
       if (tag == NULL)
         return NULL;
