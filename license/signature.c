@@ -50,19 +50,22 @@ wide_put (Wide *wide, gunichar c)
   wide->units[wide->used++] = GUINT16_TO_LE ((guint16) c);
 }
 
-/* Nearly all of a license is ASCII: the next eight characters, if they all are. */
+/* Nearly all of a license is ASCII: the next piece, if all of it is. */
 static gboolean
 wide_put_ascii (Wide *wide, const char *p)
 {
-  guint64 word;
+  guint16 *units;
+  guint8 high = 0;
 
-  memcpy (&word, p, sizeof word);
-  if ((word & G_GUINT64_CONSTANT (0x8080808080808080)) != 0)
+  for (gsize i = 0; i < TPD_SCAN_PIECE; i++)
+    high |= (guint8) p[i];
+  if (high >= 0x80)
     return FALSE;
-  wide_reserve (wide, sizeof word);
-  for (guint i = 0; i < sizeof word; i++)
-    wide->units[wide->used + i] = GUINT16_TO_LE ((guint16) (guchar) p[i]);
-  wide->used += sizeof word;
+  wide_reserve (wide, TPD_SCAN_PIECE);
+  units = wide->units + wide->used;
+  for (gsize i = 0; i < TPD_SCAN_PIECE; i++)
+    units[i] = GUINT16_TO_LE ((guint16) (guchar) p[i]);
+  wide->used += TPD_SCAN_PIECE;
   return TRUE;
 }
 
@@ -78,9 +81,9 @@ make_digest (const char *text, gsize len, gboolean squeeze, gsize digest_len, gu
   wide.used = 0;
   while (p < end)
     {
-      if (!squeeze && end - p >= 8 && wide_put_ascii (&wide, p))
+      if (!squeeze && end - p >= TPD_SCAN_PIECE && wide_put_ascii (&wide, p))
         {
-          p += 8;
+          p += TPD_SCAN_PIECE;
           continue;
         }
       if (squeeze && tpd_is_space ((guchar) *p) && p > text && p[-1] == '>')
@@ -134,16 +137,11 @@ digest_length (const TpdXmlNode *digest)
 }
 
 static gboolean
-has_one_reading (const char *text, gsize len, const TpdXml *doc)
+has_one_reading (const TpdXrmlSlice *slice, const TpdXml *doc)
 {
   const TpdXmlNode *body = tpd_xml_child (tpd_xml_root (doc), "BODY");
-  gsize first = 0, other = 0;
 
-  if (body == NULL || tpd_xml_next (body, "BODY") != NULL || !tpd_scan_find (text, len, &first, "<BODY"))
-    return FALSE;
-  first++;
-  return !tpd_scan_find (text, len, &first, "<BODY") && !tpd_scan_find (text, len, &other, "<!")
-         && !tpd_scan_find (text, len, &other, "<?");
+  return body != NULL && tpd_xml_next (body, "BODY") == NULL && slice->n_bodies == 1 && !slice->has_markup;
 }
 
 TpdSignatureState
@@ -160,7 +158,7 @@ tpd_signature_check (const char *text, const TpdXrmlSlice *slice, const TpdXml *
     return TPD_SIGNATURE_NONE;
   digest_len = digest_length (digest_node);
   if (key == NULL || slice->body_len == 0 || digest_len == 0 || g_strcmp0 (algorithm, "RSA PKCS#1-V1.5") != 0
-      || !has_one_reading (text + slice->start, slice->len, doc))
+      || !has_one_reading (slice, doc))
     return TPD_SIGNATURE_UNKNOWN;
 
   /* The digest VALUE is inside DIGEST, that of the signature a direct child. */

@@ -161,6 +161,29 @@ take_utf16 (TpdBytes *bytes, gboolean be, gunichar *out, gboolean *bad)
   return TRUE;
 }
 
+/* Nearly all of a license is ASCII: the next piece of little-endian UTF-16, if
+ * all of it is; NULL if it is not, or the text is shorter. */
+static const guint8 *
+take_ascii (TpdBytes *bytes, gboolean be)
+{
+  const guint8 *piece = bytes->data + bytes->pos;
+  guint16 all = 0;
+
+  if (be || tpd_bytes_left (bytes) < 2 * TPD_SCAN_PIECE)
+    return NULL;
+  for (gsize i = 0; i < TPD_SCAN_PIECE; i++)
+    {
+      guint16 unit;
+
+      memcpy (&unit, piece + 2 * i, sizeof unit);
+      all |= unit;
+    }
+  if (GUINT16_FROM_LE (all) >= 0x80)
+    return NULL;
+  bytes->pos += 2 * TPD_SCAN_PIECE;
+  return piece;
+}
+
 /* As UTF-8, or NULL; counts first, so that the allocation is bounded by text. */
 static char *
 utf16_to_utf8 (TpdBytes bytes, gboolean be, gsize *out_len, GError **error)
@@ -177,8 +200,13 @@ utf16_to_utf8 (TpdBytes bytes, gboolean be, gsize *out_len, GError **error)
       damaged (error, "the license is UTF-16 of an odd length");
       return NULL;
     }
-  while (take_utf16 (&bytes, be, &c, &bad))
-    len += utf8_length (c);
+  for (;;)
+    if (take_ascii (&bytes, be) != NULL)
+      len += TPD_SCAN_PIECE;
+    else if (take_utf16 (&bytes, be, &c, &bad))
+      len += utf8_length (c);
+    else
+      break;
   if (bad)
     {
       damaged (error, "the license is not valid UTF-16");
@@ -190,8 +218,21 @@ utf16_to_utf8 (TpdBytes bytes, gboolean be, gsize *out_len, GError **error)
       return NULL;
     }
   out = g_malloc (len + 1);
-  while (take_utf16 (&again, be, &c, &bad))
-    at += (gsize) g_unichar_to_utf8 (c, out + at);
+  for (;;)
+    {
+      const guint8 *piece = take_ascii (&again, be);
+
+      if (piece != NULL)
+        {
+          for (gsize i = 0; i < TPD_SCAN_PIECE; i++)
+            out[at + i] = (char) piece[2 * i];
+          at += TPD_SCAN_PIECE;
+        }
+      else if (take_utf16 (&again, be, &c, &bad))
+        at += (gsize) g_unichar_to_utf8 (c, out + at);
+      else
+        break;
+    }
   out[at] = '\0';
   *out_len = at;
   return out;
@@ -199,32 +240,24 @@ utf16_to_utf8 (TpdBytes bytes, gboolean be, gsize *out_len, GError **error)
 
 /* --- Escaped text ----------------------------------------------------- */
 
-/* Moves `*at` to the next `word` that white space or `>` follows. */
+/* Whether `word` stands at `at`, and white space or `>` behind it. */
+static gboolean
+is_tag (const char *text, gsize len, gsize at, const char *word)
+{
+  gsize behind = at + strlen (word);
+
+  return tpd_scan_at (text, len, at, word) && behind < len
+         && (tpd_is_space ((guchar) text[behind]) || text[behind] == '>');
+}
+
+/* Moves `*at` to the next such word. */
 static gboolean
 find_tag (const char *text, gsize len, gsize *at, const char *word)
 {
   for (; tpd_scan_find (text, len, at, word); *at += 1)
-    {
-      gsize behind = *at + strlen (word);
-      if (behind < len && (tpd_is_space ((guchar) text[behind]) || text[behind] == '>'))
-        return TRUE;
-    }
+    if (is_tag (text, len, *at, word))
+      return TRUE;
   return FALSE;
-}
-
-/* Finds an end tag from `*at` on and moves `*at` behind it. */
-static gboolean
-find_end_tag (const char *text, gsize len, gsize *at, const char *word)
-{
-  if (!find_tag (text, len, at, word))
-    return FALSE;
-  *at += strlen (word);
-  while (*at < len && tpd_is_space ((guchar) text[*at]))
-    (*at)++;
-  /* `</XrML x>`: no XML, but it ends here all the same. */
-  if (*at < len && text[*at] == '>')
-    (*at)++;
-  return TRUE;
 }
 
 /* The character a reference such as "&lt;" or "&#xD;" stands for, 0 if it is
@@ -289,28 +322,6 @@ unescape (char *text, gsize len)
 
 /* --- Decoding --------------------------------------------------------- */
 
-/* Without NUL, as text is; eight characters at a time. */
-static gboolean
-is_ascii (const guint8 *data, gsize len)
-{
-  const guint64 ones = G_GUINT64_CONSTANT (0x0101010101010101), tops = ones << 7;
-  gsize at = 0;
-
-  for (; len - at >= 8; at += 8)
-    {
-      guint64 word;
-
-      memcpy (&word, data + at, 8);
-      /* A top bit that is set, or that borrowing from a zero byte sets. */
-      if (((word | (word - ones)) & tops) != 0)
-        return FALSE;
-    }
-  for (; at < len; at++)
-    if (data[at] == 0 || data[at] >= 0x80)
-      return FALSE;
-  return TRUE;
-}
-
 static gboolean
 decode_xml (TpdLicenseText *text, TpdBytes bytes, Form form, GError **error)
 {
@@ -322,9 +333,12 @@ decode_xml (TpdLicenseText *text, TpdBytes bytes, Form form, GError **error)
         bytes.len--;
       if (bytes.len > TPD_LICENSE_TEXT_MAX)
         return damaged (error, "the license is longer than 16 MiB");
-      if (!is_ascii (bytes.data, bytes.len) && !g_utf8_validate_len ((const char *) bytes.data, bytes.len, NULL))
+      if (tpd_scan_kinds ((const char *) bytes.data, bytes.len) != 0
+          && !g_utf8_validate_len ((const char *) bytes.data, bytes.len, NULL))
         return damaged (error, "the license is not valid UTF-8");
-      text->text = g_strndup ((const char *) bytes.data, bytes.len);
+      text->text = g_malloc (bytes.len + 1);
+      memcpy (text->text, bytes.data, bytes.len);
+      text->text[bytes.len] = '\0';
       text->len = bytes.len;
     }
   else
@@ -392,6 +406,59 @@ tpd_license_text_decode (const guint8 *data, gsize len, GError **error)
 
 /* --- Splitting -------------------------------------------------------- */
 
+/* Behind the end tag that begins with the `n` characters at `at`. */
+static gsize
+behind_end_tag (const char *text, gsize len, gsize at, gsize n)
+{
+  at += n;
+  while (at < len && tpd_is_space ((guchar) text[at]))
+    at++;
+  /* `</XrML x>`: no XML, but it ends here all the same. */
+  return at < len && text[at] == '>' ? at + 1 : at;
+}
+
+/* Fills the rest of `slice` from its start on; FALSE: it has no end. */
+static gboolean
+find_parts (const char *text, gsize len, TpdXrmlSlice *slice)
+{
+  static const char end[] = "</XrML", body[] = "<BODY", body_end[] = "</BODY";
+  gsize at = slice->start + 1;
+  const char *tag;
+
+  for (; (tag = memchr (text + at, '<', len - at)) != NULL; at++)
+    {
+      at = (gsize) (tag - text);
+      switch (at + 1 < len ? text[at + 1] : '\0')
+        {
+        case '!':
+        case '?':
+          slice->has_markup = TRUE;
+          break;
+        case 'B':
+          if (!tpd_scan_at (text, len, at, body))
+            break;
+          slice->n_bodies++;
+          if (slice->body_start == 0 && is_tag (text, len, at, body))
+            slice->body_start = at;
+          break;
+        case '/':
+          if (is_tag (text, len, at, end))
+            {
+              slice->len = behind_end_tag (text, len, at, strlen (end)) - slice->start;
+              if (slice->body_len == 0)
+                slice->body_start = 0;
+              return TRUE;
+            }
+          if (slice->body_start != 0 && slice->body_len == 0 && is_tag (text, len, at, body_end))
+            slice->body_len = behind_end_tag (text, len, at, strlen (body_end)) - slice->body_start;
+          break;
+        default:
+          break;
+        }
+    }
+  return FALSE;
+}
+
 GArray *
 tpd_license_split (const char *text, gsize len)
 {
@@ -401,22 +468,11 @@ tpd_license_split (const char *text, gsize len)
   while (slices->len < TPD_LICENSE_DOCUMENTS_MAX && find_tag (text, len, &at, "<XrML"))
     {
       TpdXrmlSlice slice = { .start = at };
-      gsize end = at, body = at, body_end;
 
-      if (!find_end_tag (text, len, &end, "</XrML"))
+      if (!find_parts (text, len, &slice))
         break;
-      slice.len = end - at;
-      if (find_tag (text, end, &body, "<BODY"))
-        {
-          body_end = body;
-          if (find_end_tag (text, end, &body_end, "</BODY"))
-            {
-              slice.body_start = body;
-              slice.body_len = body_end - body;
-            }
-        }
       g_array_append_val (slices, slice);
-      at = end;
+      at = slice.start + slice.len;
     }
   return slices;
 }

@@ -33,6 +33,8 @@ TpdLicenseText *tpd_license_text_decode (const guint8 *data, gsize len, GError *
 typedef struct {
   gsize start, len;           /* the document */
   gsize body_start, body_len; /* from "<BODY" through "</BODY>", what the signature covers; 0 if absent */
+  guint n_bodies;             /* how often "<BODY" stands in it */
+  gboolean has_markup;        /* "<!" or "<?" stands in it */
 } TpdXrmlSlice;
 
 /* Splits a chain, which is no well-formed XML as a whole. Array of

@@ -80,7 +80,7 @@ tpd_xml_root (const TpdXml *xml)
 static gboolean
 has_name (const TpdXmlNode *node, const char *name, gsize len)
 {
-  return node->name_len == len && memcmp (node->name, name, len) == 0;
+  return node->name_len == len && node->name[0] == name[0] && memcmp (node->name, name, len) == 0;
 }
 
 static const TpdXmlNode *

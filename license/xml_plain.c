@@ -4,9 +4,9 @@
  * license/xml_tree.h. The rule is that this gives what libxml2 would give, or
  * nothing. Whatever is rare in licenses is therefore not understood at all:
  * prefixes, namespaces, comments, CDATA sections, instructions, references by
- * number, white space around "=" and in end tags, names that are not ASCII, ">"
- * and control characters in values, text beside elements. Where text is plain
- * but not well-formed, libxml2 says so.
+ * number, white space in end tags, names that are not ASCII, ">" and control
+ * characters in values, text beside elements. Where text is plain but not
+ * well-formed, libxml2 says so.
  */
 #include <string.h>
 
@@ -74,20 +74,17 @@ is (char c, guint8 kind)
 /* --- Characters --------------------------------------------------------- */
 
 /* Whether no control character is in it but those of white space, and none of
- * the two characters that are no text. Written for vectors: no branch. */
+ * the two characters that are no text. */
 static gboolean
 is_text (const char *text, gsize len)
 {
   const char *end = text + len;
-  guint8 bad = 0;
+  guint kinds = tpd_scan_kinds (text, len);
 
-  for (gsize i = 0; i < len; i++)
-    {
-      guint8 c = (guint8) text[i];
-      bad |= (guint8) ((c < 0x20) & (c != '\t') & (c != '\n') & (c != '\r'));
-    }
-  if (bad)
+  if ((kinds & TPD_SCAN_CONTROL) != 0)
     return FALSE;
+  if ((kinds & TPD_SCAN_HIGH) == 0)
+    return TRUE;
   for (const char *p = text; (p = memchr (p, 0xef, (gsize) (end - p))) != NULL; p++)
     if (end - p >= 3 && (guchar) p[1] == 0xbf && (guchar) p[2] >= 0xbe)
       return FALSE; /* U+FFFE and U+FFFF */
@@ -139,6 +136,13 @@ take_name (Pass *pass, TpdXmlNode *node)
   return p - start <= MAX_NAME;
 }
 
+static void
+skip_space (Pass *pass)
+{
+  while (is (*pass->at, SPACE))
+    pass->at++;
+}
+
 /* `"value"`, with either quote. */
 static gboolean
 take_value (Pass *pass, TpdXmlNode *node)
@@ -179,16 +183,20 @@ take_attributes (Pass *pass, guint index)
     {
       const char *before = pass->at;
 
-      while (is (*pass->at, SPACE))
-        pass->at++;
+      skip_space (pass);
       if (*pass->at == '>' || *pass->at == '/')
         return TRUE;
       if (pass->at == before || element->n_attributes + (declared ? 1 : 0) == TPD_XML_ATTRIBUTES_MAX)
         return FALSE;
       attribute = &pass->xml->nodes[tpd_xml_add (pass->xml, -1, -1)];
-      if (!take_name (pass, attribute) || *pass->at != '=')
+      if (!take_name (pass, attribute))
+        return FALSE;
+      /* Rights data are written with spaces around it. */
+      skip_space (pass);
+      if (*pass->at != '=')
         return FALSE;
       pass->at++;
+      skip_space (pass);
       if (!take_value (pass, attribute))
         return FALSE;
       for (const TpdXmlNode *other = element + 1; other < attribute; other++)
