@@ -29,23 +29,24 @@ mask_less (guint32 a, guint32 b)
 /*
  * Moves what stands behind position `end` to `out`, if `good`. Byte i of the
  * message is found by moving the whole buffer by powers of two, so that the
- * accesses do not tell `end`.
+ * accesses do not tell `end`. What moves in from behind are zeros.
  */
 static gboolean
 take_message (guint32 good, guint32 end, const guint8 *text, gsize len, guint8 *out, gsize *out_len)
 {
   guint32 shift = (end + 1) & good;
+  guint8 work[2 * TPD_RSA_MAX_BYTES];
 
-  memcpy (out, text, len);
+  memcpy (work, text, len);
+  memset (work + len, 0, len);
   for (gsize step = 1; step <= len; step <<= 1)
     {
       guint8 move = (guint8) ~mask_is_zero (shift & (guint32) step);
       for (gsize i = 0; i < len; i++)
-        {
-          guint8 from = i + step < len ? out[i + step] : 0;
-          out[i] = (guint8) ((out[i] & ~move) | (from & move));
-        }
+        work[i] = (guint8) ((work[i] & ~move) | (work[i + step] & move));
     }
+  memcpy (out, work, len);
+  tpd_wipe (work, 2 * len);
   for (gsize i = 0; i < len; i++)
     out[i] &= (guint8) good;
   *out_len = (len - shift) & good;

@@ -7,8 +7,8 @@
  * the key that OpenSSL makes of them is OpenSSL's own, and immutable; most of
  * it is in ordinary memory, which the key agent therefore locks as a whole
  * (crypto/secret.c says why it is not done otherwise). It is shared by all
- * threads: what is per call is the EVP_PKEY_CTX, and OpenSSL guards the
- * blinding of the key by its own lock.
+ * threads: an EVP_PKEY_CTX is in the hands of one at a time, and OpenSSL guards
+ * the blinding of the key by its own lock.
  */
 #include "crypto/private_key.h"
 
@@ -38,10 +38,16 @@
 #define CAPI_MAGIC_PUBLIC 0x31415352  /* "RSA1" */
 #define STRONG_NAME_PREFIX_LEN 12
 
+/* More are made, and freed, when more threads are at work. */
+#define MAX_IDLE 64
+
 struct _TpdPrivateKey {
   TpdPublicKey public_key;
   EVP_PKEY *pkey;
-  int ref_count; /* atomic */
+  GMutex lock; /* protects those below */
+  guint n_idle;
+  EVP_PKEY_CTX *idle[MAX_IDLE]; /* ready for an operation, used by nobody */
+  int ref_count;                /* atomic */
 };
 
 /* All numbers in secure memory; `d` and those after it may be NULL until
@@ -221,6 +227,7 @@ key_from_numbers (const Numbers *k, GError **error)
   int len = BN_num_bytes (k->n);
 
   key->ref_count = 1;
+  g_mutex_init (&key->lock);
   if (BN_bn2binpad (k->n, modulus, len) != len
       || !tpd_public_key_from_be (&key->public_key, modulus, (gsize) len, (guint32) BN_get_word (k->e)))
     {
@@ -351,7 +358,10 @@ tpd_private_key_unref (TpdPrivateKey *key)
 {
   if (key == NULL || !g_atomic_int_dec_and_test (&key->ref_count))
     return;
+  while (key->n_idle > 0)
+    EVP_PKEY_CTX_free (key->idle[--key->n_idle]);
   EVP_PKEY_free (key->pkey);
+  g_mutex_clear (&key->lock);
   g_free (key);
 }
 
@@ -361,20 +371,55 @@ tpd_private_key_public (const TpdPrivateKey *key)
   return &key->public_key;
 }
 
+static EVP_PKEY_CTX *
+context_new (TpdPrivateKey *key)
+{
+  g_autoptr (EVP_PKEY_CTX) context = EVP_PKEY_CTX_new_from_pkey (tpd_openssl_context (), key->pkey, NULL);
+
+  if (context == NULL || EVP_PKEY_decrypt_init (context) != 1
+      || EVP_PKEY_CTX_set_rsa_padding (context, RSA_NO_PADDING) != 1)
+    return NULL;
+  return g_steal_pointer (&context);
+}
+
+/* NULL when memory is out. */
+static EVP_PKEY_CTX *
+context_take (TpdPrivateKey *key)
+{
+  EVP_PKEY_CTX *context = NULL;
+
+  g_mutex_lock (&key->lock);
+  if (key->n_idle > 0)
+    context = key->idle[--key->n_idle];
+  g_mutex_unlock (&key->lock);
+  return context != NULL ? context : context_new (key);
+}
+
+static void
+context_give_back (TpdPrivateKey *key, EVP_PKEY_CTX *context)
+{
+  g_mutex_lock (&key->lock);
+  if (key->n_idle < MAX_IDLE)
+    key->idle[key->n_idle++] = g_steal_pointer (&context);
+  g_mutex_unlock (&key->lock);
+  EVP_PKEY_CTX_free (context);
+}
+
 gboolean
 tpd_private_key_raw (TpdPrivateKey *key, const guint8 *in, gsize len, guint8 *out)
 {
-  g_autoptr (EVP_PKEY_CTX) context = NULL;
+  EVP_PKEY_CTX *context;
   size_t out_len = len;
   gboolean ok;
 
   if (len != key->public_key.len)
     return FALSE;
   ERR_set_mark ();
-  context = EVP_PKEY_CTX_new_from_pkey (tpd_openssl_context (), key->pkey, NULL);
-  ok = context != NULL && EVP_PKEY_decrypt_init (context) == 1
-       && EVP_PKEY_CTX_set_rsa_padding (context, RSA_NO_PADDING) == 1
-       && EVP_PKEY_decrypt (context, out, &out_len, in, len) == 1 && out_len == len;
+  context = context_take (key);
+  ok = context != NULL && EVP_PKEY_decrypt (context, out, &out_len, in, len) == 1 && out_len == len;
+  if (ok)
+    context_give_back (key, g_steal_pointer (&context));
+  EVP_PKEY_CTX_free (context);
   ERR_pop_to_mark ();
   if (!ok)
     tpd_wipe (out, len);

@@ -172,6 +172,7 @@ open_dir (TpdCopy *copy, const TpdWalkDir *from)
     {
       /* In place others may give it one meanwhile. */
       dir->has_default_acl = copy->in_place || tpd_target_has_default_acl (dir->target_fd);
+      dir->lacks_syncfs = tpd_target_lacks_syncfs (dir->target_fd);
       return dir;
     }
   miss_errno (copy, from->path[0] != '\0' ? from->path : ".", errno, "cannot make the directory of the copies");

@@ -143,7 +143,7 @@ sync_all (TpdCopy *copy, GPtrArray *items, GError **error)
       last = item->task->dir;
       for (guint j = 0; j < n; j++)
         known = known || devices[j] == st.st_dev;
-      if (known && !tpd_target_lacks_syncfs (last->target_fd))
+      if (known && !last->lacks_syncfs)
         continue;
       if (!known && n < MAX_DEVICES)
         devices[n++] = st.st_dev;
@@ -355,8 +355,11 @@ end_item (TpdCopy *copy, TpdCopyItem *item)
   if (copy->in_place && copy->options->remove_originals && item->proven && item->check)
     tpd_copy_remove_original (copy, item);
   count_item (copy, item);
-  record = tpd_copy_record (item->task->path, item->task->copy, item->tail);
-  tpd_copy_print (copy, record);
+  if (copy->options->json)
+    {
+      record = tpd_copy_record (item->task->path, item->task->copy, item->tail);
+      tpd_copy_print (copy, record);
+    }
   tpd_progress_add (copy->progress, 1, item->what == TPD_COPY_LINK ? 0 : item->source.size);
 }
 

@@ -27,16 +27,16 @@ look (int dir_fd, TpdNameEntry *entry, const TpdNameRules *rules)
   g_autoptr (TpdSource) source = NULL;
   g_autoptr (TpdProbe) probe = NULL;
   struct stat st;
-  int fd;
+  int fd = tpd_copy_open_source (dir_fd, entry->source);
 
-  if (fstatat (dir_fd, entry->source, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG (st.st_mode))
-    return;
-  fd = tpd_copy_open_source (dir_fd, entry->source);
   if (fd < 0)
     return;
-  source = tpd_source_new_fd (fd, NULL);
-  if (source == NULL)
-    return;
+  if (fstat (fd, &st) != 0 || !S_ISREG (st.st_mode))
+    {
+      close (fd);
+      return;
+    }
+  source = tpd_source_new_file (fd, &st);
   probe = tpd_probe (source, NULL);
   if (!tpd_name_fits (entry->source, probe->kind, rules))
     return;

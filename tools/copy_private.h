@@ -18,6 +18,7 @@ typedef struct {
   int source_fd;
   int target_fd;            /* the same as source_fd in place */
   gboolean has_default_acl; /* new files in the target may get one */
+  gboolean lacks_syncfs;    /* of the target */
   char *path;               /* relative to both roots */
 } TpdCopyDir;
 

@@ -69,7 +69,7 @@ tpd_copy_finish_temp (TpdCopyFile *file, guint64 size, GPtrArray *lost, struct s
   tpd_target_set_attributes (file->temp_fd, made, file->task->dir->has_default_acl, file->fd, &file->st, lost);
   if (lost->len > 0)
     tpd_copy_count (file->copy, lost, 1);
-  if (tpd_target_close_file (g_steal_fd (&file->temp_fd)) != 0)
+  if (tpd_target_close_file (g_steal_fd (&file->temp_fd), file->task->dir->lacks_syncfs) != 0)
     {
       tpd_error_set_errno (error, errno, "cannot write the copy");
       return FALSE;

@@ -8,10 +8,13 @@
 #include "base/text.h"
 #include "license/license.h"
 
+/* Most objects fit. */
+#define USUAL_SIZE 4000
+
 void
 tpd_json_init (TpdJson *json)
 {
-  json->text = g_string_new (NULL);
+  json->text = g_string_sized_new (USUAL_SIZE);
 }
 
 void
@@ -116,8 +119,10 @@ begin_member (TpdJson *json, const char *name)
   separate (json);
   if (name == NULL)
     return;
-  append_text (json, name);
-  g_string_append_c (json->text, ':');
+  /* Names are ours. */
+  g_string_append_c (json->text, '"');
+  g_string_append (json->text, name);
+  g_string_append (json->text, "\":");
 }
 
 void

@@ -134,9 +134,9 @@ tpd_target_sync (int dir_fd)
 }
 
 int
-tpd_target_close_file (int fd)
+tpd_target_close_file (int fd, gboolean lacks_syncfs)
 {
-  int synced = tpd_target_lacks_syncfs (fd) ? fsync (fd) : 0, errnum = errno;
+  int synced = lacks_syncfs ? fsync (fd) : 0, errnum = errno;
   int closed = close (fd);
 
   if (synced == 0)

@@ -34,8 +34,8 @@ gboolean tpd_target_lacks_syncfs (int fd);
  * syncfs() does not, only the directory itself. -1 with errno. */
 int tpd_target_sync (int dir_fd);
 /* Ends writing to the file `fd`, which is closed in any case: there, and then,
- * such file systems tell what went wrong. -1 with errno. */
-int tpd_target_close_file (int fd);
+ * file systems that `lacks_syncfs` is true of tell what went wrong. -1 with errno. */
+int tpd_target_close_file (int fd, gboolean lacks_syncfs);
 
 /*
  * Gives the file or directory `fd`, whose status is `now`, owner,

@@ -18,6 +18,7 @@ typedef struct {
   guint8 *small;
   gboolean is_small;  /* it fits into `small` */
   gboolean is_loaded; /* and is there */
+  gsize begun;        /* or so much of its beginning, before there is more */
 } Tee;
 
 /* All of a small file; FALSE: it is read bit by bit, and whatever is wrong with
@@ -25,9 +26,10 @@ typedef struct {
 static gboolean
 load (Tee *self)
 {
-  const gsize size = (gsize) self->base.size;
+  const gsize left = (gsize) self->base.size - self->begun;
 
-  self->is_loaded = tpd_source_pread (self->source, self->small, size, 0, NULL) == (gssize) size;
+  self->is_loaded =
+      tpd_source_pread (self->source, self->small + self->begun, left, self->begun, NULL) == (gssize) left;
   self->is_small = self->is_loaded;
   return self->is_loaded;
 }
@@ -56,7 +58,8 @@ tee_pread (TpdSource *source, void *buf, gsize len, guint64 off, GError **error)
   Tee *self = (Tee *) source;
   gssize n;
 
-  if (self->is_loaded || (self->is_small && off > 0 && load (self)))
+  /* The first look is at the beginning, and often the last. */
+  if (self->is_loaded || (self->is_small && (off > 0 || self->begun > 0) && load (self)))
     {
       n = off < self->base.size ? (gssize) MIN (len, self->base.size - off) : 0;
       if (n > 0)
@@ -66,6 +69,11 @@ tee_pread (TpdSource *source, void *buf, gsize len, guint64 off, GError **error)
   n = tpd_source_pread (self->source, buf, len, off, error);
   if (n <= 0)
     return n;
+  if (self->is_small && (guint64) n <= self->base.size)
+    {
+      memcpy (self->small, buf, (gsize) n);
+      self->begun = (gsize) n;
+    }
   if (self->sum != NULL && off > self->done && off - self->done <= MAX_GAP && !hash_gap (self, off, error))
     return -1;
   if (self->sum != NULL && off <= self->done && off + (guint64) n > self->done)
