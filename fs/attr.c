@@ -201,6 +201,7 @@ static int
 make_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, int *fd, struct stat *st, Means means,
             struct fuse_entry_param *entry)
 {
+  TpdWait wait = { 0 };
   gboolean unsized = FALSE;
   TpdStamp stamp;
   TpdNode *node;
@@ -214,7 +215,11 @@ make_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, int *fd, 
   if (means == OF_KNOWN && !tpd_attr_is_known (node, st))
     errnum = EAGAIN;
   else
-    errnum = publish (fs, node, dirfd, source, fd, st, &entry->attr, means == OF_ANY ? &unsized : NULL, NULL);
+    errnum = publish (fs, node, dirfd, source, fd, st, &entry->attr, means == OF_ANY ? &unsized : NULL, &wait);
+  /* Who gets a listing without it will ask; who looks it up asks right now. */
+  if (errnum == TPD_WAIT)
+    tpd_decoder_ahead (fs->decoder, wait.source, &wait.stamp, wait.want);
+  g_clear_pointer (&wait.source, tpd_source_unref);
   if (errnum == 0)
     {
       tpd_inodes_remember (node);

@@ -38,8 +38,8 @@ int tpd_attr_get (TpdFs *fs, TpdNode *node, struct stat *attr, TpdWait *wait);
  */
 int tpd_attr_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st,
                     struct fuse_entry_param *entry);
-/* READDIRPLUS: likewise, but TPD_WAIT for what takes decoding; with `known`,
- * EAGAIN also for what takes a look into the file. */
+/* READDIRPLUS: likewise, but TPD_WAIT for what takes decoding, which is begun
+ * then; with `known`, EAGAIN also for what takes a look into the file. */
 int tpd_attr_entry_sized (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, struct stat *st, gboolean known,
                           struct fuse_entry_param *entry);
 

@@ -34,6 +34,10 @@
 #define MAX_DOCUMENTS 256 /* some hold a descriptor */
 #define MAX_ENTRIES 8192
 #define ROOM_TIMEOUT_US (10 * G_USEC_PER_SEC)
+/* Of what nobody waits for yet: so many at a time, each with a descriptor, and
+ * none that somebody who does wait would long be behind. */
+#define MAX_AHEAD 32
+#define MAX_AHEAD_SIZE (256 * 1024)
 
 typedef struct {
   TpdDecodeFunc func;
@@ -82,6 +86,8 @@ struct _TpdDecoder {
   guint64 used;
   guint documents;
   gboolean stopping;
+
+  guint ahead; /* atomic: callers of tpd_decoder_ahead() in `waiting` */
 };
 
 void
@@ -446,6 +452,29 @@ tpd_decoder_wait (TpdDecoder *decoder, TpdSource *source, const TpdStamp *stamp,
   return running;
 }
 
+/* TpdDecodeFunc of who does not wait; `data` is a TpdDecoder ** of its own. */
+static void
+ahead_done (gpointer data)
+{
+  g_autofree TpdDecoder **decoder = data;
+
+  __atomic_sub_fetch (&(*decoder)->ahead, 1, __ATOMIC_RELAXED);
+}
+
+void
+tpd_decoder_ahead (TpdDecoder *decoder, TpdSource *source, const TpdStamp *stamp, TpdDecodeWant want)
+{
+  TpdDecoder **data;
+
+  if (source->size > MAX_AHEAD_SIZE)
+    return;
+  data = g_new (TpdDecoder *, 1);
+  *data = decoder;
+  if (__atomic_add_fetch (&decoder->ahead, 1, __ATOMIC_RELAXED) > MAX_AHEAD
+      || !tpd_decoder_wait (decoder, source, stamp, want, ahead_done, data))
+    ahead_done (data);
+}
+
 gboolean
 tpd_decoder_withdraw (TpdDecoder *decoder, gpointer data)
 {
@@ -506,13 +535,16 @@ tpd_decoder_released (TpdDecoder *decoder)
 void
 tpd_decoder_get_state (TpdDecoder *decoder, TpdDecoderState *state)
 {
+  guint waiting, ahead = __atomic_load_n (&decoder->ahead, __ATOMIC_RELAXED);
+
   g_mutex_lock (&decoder->lock);
+  waiting = g_hash_table_size (decoder->waiting);
   *state = (TpdDecoderState){
     .threads = decoder->threads,
     .limit = decoder->limit,
     .used = decoder->used,
     .documents = decoder->documents,
-    .waiting = g_hash_table_size (decoder->waiting),
+    .waiting = waiting > ahead ? waiting - ahead : 0,
   };
   g_mutex_unlock (&decoder->lock);
 }

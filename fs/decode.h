@@ -66,6 +66,10 @@ gboolean tpd_decoder_find (TpdDecoder *decoder, const TpdStamp *stamp, TpdDecode
 gboolean tpd_decoder_wait (TpdDecoder *decoder, TpdSource *source, const TpdStamp *stamp, TpdDecodeWant want,
                            TpdDecodeFunc func, gpointer data);
 
+/* The same for somebody who is likely to ask soon, if there is not much of that
+ * already and the file is small. */
+void tpd_decoder_ahead (TpdDecoder *decoder, TpdSource *source, const TpdStamp *stamp, TpdDecodeWant want);
+
 /* `data` waits no longer: TRUE when its function will not be called any more.
  * Work that nobody waits for is cancelled. */
 gboolean tpd_decoder_withdraw (TpdDecoder *decoder, gpointer data);

@@ -354,6 +354,52 @@ test_stopping_calls_everybody (Fixture *f, gconstpointer data)
   g_assert_false (tpd_decoder_later (f->decoder, on_result, &callers[0]));
 }
 
+static void
+begin_ahead (Fixture *f, guint64 number, gsize len)
+{
+  g_autofree char *text = g_malloc0 (len);
+  g_autoptr (GBytes) bytes = g_bytes_new (text, len);
+  g_autoptr (TpdSource) source = tpd_source_new_bytes (bytes);
+  const TpdStamp stamp = { .ino = number };
+
+  tpd_decoder_ahead (f->decoder, source, &stamp, TPD_DECODE_SIZE);
+}
+
+/* It is found by who asks later, it is not much at a time, and it is none of
+ * what takes long. */
+static void
+test_ahead (Fixture *f, gconstpointer data)
+{
+  const TpdStamp first = { .ino = 1 }, large = { .ino = 2 };
+  g_auto (TpdDecoded) decoded = { 0 }, other = { 0 };
+  TpdDecoderState state;
+  Caller caller;
+
+  begin_ahead (f, large.ino, 10 << 20);
+  begin_ahead (f, first.ino, 1);
+  await (f, &f->done, 1);
+  while (!tpd_decoder_find (f->decoder, &first, TPD_DECODE_SIZE, &decoded))
+    g_usleep (1000);
+  g_assert_cmpuint (decoded.facts.size, ==, 1);
+  g_assert_false (tpd_decoder_find (f->decoder, &large, TPD_DECODE_VERDICT, &other));
+
+  hold (f, TRUE);
+  for (guint i = 0; i < 1000; i++)
+    begin_ahead (f, 10 + i, 1);
+  tpd_decoder_get_state (f->decoder, &state);
+  g_assert_cmpuint (state.waiting, ==, 0);
+  /* Who waits for one of them is called as always. */
+  g_assert_true (ask (f, &caller, 0, 11, TPD_DECODE_SIZE));
+  hold (f, FALSE);
+  await (f, &f->called, 1);
+  g_assert_true (caller.found);
+  g_assert_cmpuint (caller.decoded.facts.size, ==, 11);
+  tpd_decoded_clear (&caller.decoded);
+  tpd_decoder_stop (f->decoder);
+  g_assert_cmpuint (f->done, <, 100);
+  g_assert_cmpuint (f->done, >, 2);
+}
+
 static gpointer
 hammer (gpointer data)
 {
@@ -424,6 +470,7 @@ main (int argc, char **argv)
     { "/decoder/readers-wait-for-room", test_readers_wait_for_room },
     { "/decoder/cancelled-when-nobody-waits", test_work_that_nobody_waits_for_is_cancelled },
     { "/decoder/stopping-calls-everybody", test_stopping_calls_everybody },
+    { "/decoder/ahead", test_ahead },
     { "/decoder/many-threads", test_many_threads },
   };
 

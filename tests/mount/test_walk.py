@@ -132,6 +132,34 @@ class Walks(unittest.TestCase):
         # How many come along depends on the time of the machine; that any do, not.
         self.assertLess(seen["lookups"], 50 + len(files))
 
+    def test_mail_is_decoded_while_the_listing_is_taken_in(self):
+        """Whoever asked for sizes gets those of mail without waiting for each."""
+        self.fill("a", 20)
+        os.mkdir(os.path.join(self.source, "b"))
+        mails = [f for f in harness.manifest() if f["kind"] in ("eml", "msg", "rpmsg") and f.get("open")]
+        for number, file in enumerate(mails):
+            kind = os.path.splitext(file["path"])[1]
+            shutil.copyfile(os.path.join(harness.FIXTURES, "share", file["path"]),
+                            os.path.join(self.source, "b", f"{number}{kind}"))
+        self.assertGreater(len(mails), 5)
+        code = ("import json,os,sys,time\n"
+                "top = sys.argv[1]\n"
+                "decodes = lambda: json.load(open(top + '/.tpdfs/status.json'))['counters']['decodes']\n"
+                "for n in os.listdir(top + '/a'): os.lstat(top + '/a/' + n)\n"
+                "names = os.listdir(top + '/b')\n"
+                "end = time.monotonic() + 20\n"
+                "while decodes() < len(names) and time.monotonic() < end: time.sleep(0.01)\n"
+                "ahead = decodes()\n"
+                "sizes = {n: os.lstat(top + '/b/' + n).st_size for n in names}\n"
+                "json.dump([ahead, decodes(), sizes], sys.stdout)\n")
+        with harness.Mount(self.source, harness.key_arguments()) as mount:
+            out = subprocess.run([sys.executable, "-c", code, mount.path], stdout=subprocess.PIPE, text=True, check=True)
+            ahead, after, sizes = json.loads(out.stdout)
+            self.assertEqual((ahead, after, len(sizes)), (len(mails), len(mails), len(mails)))
+            for name, size in sizes.items():
+                with open(os.path.join(mount.path, "b", name), "rb") as file:
+                    self.assertEqual(len(file.read()), size, name)
+
     def walk_while_it_changes(self, path, change):
         """Walks in the order of the listings, which lets the mount prepare the next
         folder; changes each in the source right before it is listed. Yields what
