@@ -4,6 +4,7 @@
  *
  * A sink is written through its descriptor; once sealed, the memory is mapped
  * read-only and reads are copies from the mapping: no system call, no lock.
+ * What is no secret begins in ordinary memory, and goes over when it grows.
  */
 #include "format/decoded.h"
 
@@ -17,8 +18,12 @@
 #include "base/io.h"
 #include "base/log.h"
 
+/* Up to this size making, sealing, mapping and locking costs more than decoding. */
+#define SMALL_MAX (256 * 1024)
+
 struct _TpdSink {
-  int fd;
+  int fd;            /* -1: all is in `small` */
+  GByteArray *small; /* may be NULL */
   guint64 size;
   TpdBudget *budget;
 };
@@ -72,19 +77,31 @@ tpd_budget_charge (TpdBudget *budget, guint64 bytes, GError **error)
   return TRUE;
 }
 
+static gboolean
+make_memory (TpdSink *sink, GError **error)
+{
+  sink->fd = memfd_create ("tpdfs-plaintext", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (sink->fd < 0)
+    tpd_error_set_errno (error, errno, "cannot get memory to decode into");
+  return sink->fd >= 0;
+}
+
 TpdSink *
 tpd_sink_new (TpdBudget *budget, GError **error)
 {
-  TpdSink *sink;
-  int fd = memfd_create ("tpdfs-plaintext", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  g_autoptr (TpdSink) sink = g_new0 (TpdSink, 1);
 
-  if (fd < 0)
-    {
-      tpd_error_set_errno (error, errno, "cannot get memory to decode into");
-      return NULL;
-    }
-  sink = g_new0 (TpdSink, 1);
-  sink->fd = fd;
+  sink->budget = budget;
+  return make_memory (sink, error) ? g_steal_pointer (&sink) : NULL;
+}
+
+TpdSink *
+tpd_sink_new_public (TpdBudget *budget)
+{
+  TpdSink *sink = g_new0 (TpdSink, 1);
+
+  sink->fd = -1;
+  sink->small = g_byte_array_new ();
   sink->budget = budget;
   return sink;
 }
@@ -94,22 +111,45 @@ tpd_sink_free (TpdSink *sink)
 {
   if (sink->fd >= 0)
     close (sink->fd);
+  if (sink->small != NULL)
+    g_byte_array_unref (sink->small);
   g_free (sink);
 }
 
 static gboolean
 write_at (TpdSink *sink, const void *data, gsize len, guint64 off, GError **error)
 {
+  if (sink->fd < 0)
+    {
+      memcpy (sink->small->data + off, data, len);
+      return TRUE;
+    }
   if (tpd_pwrite_all (sink->fd, data, len, off))
     return TRUE;
   tpd_error_set_errno (error, errno, "cannot keep decoded data in memory");
   return FALSE;
 }
 
+/* What is in ordinary memory goes over. */
+static gboolean
+leave_small (TpdSink *sink, GError **error)
+{
+  if (sink->fd >= 0)
+    return TRUE;
+  if (!make_memory (sink, error) || !write_at (sink, sink->small->data, sink->small->len, 0, error))
+    return FALSE;
+  g_clear_pointer (&sink->small, g_byte_array_unref);
+  return TRUE;
+}
+
 gboolean
 tpd_sink_append (TpdSink *sink, const void *data, gsize len, GError **error)
 {
-  if (!tpd_budget_charge (sink->budget, len, error) || !write_at (sink, data, len, sink->size, error))
+  if (!tpd_budget_charge (sink->budget, len, error))
+    return FALSE;
+  if (sink->fd < 0 && len <= SMALL_MAX - sink->size)
+    g_byte_array_append (sink->small, data, (guint) len);
+  else if (!leave_small (sink, error) || !write_at (sink, data, len, sink->size, error))
     return FALSE;
   sink->size += len;
   return TRUE;
@@ -126,6 +166,11 @@ gboolean
 tpd_sink_pread (TpdSink *sink, void *buf, gsize len, guint64 off, GError **error)
 {
   g_return_val_if_fail (off <= sink->size && len <= sink->size - off, FALSE);
+  if (sink->fd < 0)
+    {
+      memcpy (buf, sink->small->data + off, len);
+      return TRUE;
+    }
   if (tpd_pread_all (sink->fd, buf, len, off))
     return TRUE;
   tpd_error_set_errno (error, errno, "cannot read decoded data back");
@@ -171,6 +216,8 @@ seal (TpdSink *sink, Sealed *sealed, GError **error)
 {
   g_autoptr (TpdSink) owned = sink;
 
+  if (!leave_small (owned, error))
+    return FALSE;
   if (fcntl (owned->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
     {
       tpd_error_set_errno (error, errno, "cannot seal decoded data");
@@ -233,8 +280,16 @@ TpdSource *
 tpd_sink_to_source (TpdSink *sink, GError **error)
 {
   static const TpdSourceClass klass = { memory_source_pread, NULL, memory_source_free };
-  MemorySource *self = g_new0 (MemorySource, 1);
+  MemorySource *self;
 
+  if (sink->fd < 0)
+    {
+      g_autoptr (GBytes) bytes = g_byte_array_free_to_bytes (g_steal_pointer (&sink->small));
+
+      tpd_sink_free (sink);
+      return tpd_source_new_bytes (bytes);
+    }
+  self = g_new0 (MemorySource, 1);
   if (!seal (sink, &self->sealed, error))
     {
       g_free (self);

@@ -10,13 +10,16 @@
 
 /*
  * A growing piece of anonymous memory (memfd, kept out of core dumps, locked
- * as far as the limit allows). Every byte is charged to the budget before it
+ * as far as the limit allows): what is in it is plaintext. Every byte is charged to the budget before it
  * is written; over it, TPD_ERROR_TOO_LARGE. One thread at a time.
  */
 typedef struct _TpdSink TpdSink;
 
 /* `budget` may be NULL (tests); must outlive the sink. (transfer full) */
 TpdSink *tpd_sink_new (TpdBudget *budget, GError **error);
+/* Likewise for what is no secret: ciphertext, and what lies around it. While it
+ * is small it stays in ordinary memory, which costs no system calls. */
+TpdSink *tpd_sink_new_public (TpdBudget *budget);
 void tpd_sink_free (TpdSink *sink);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdSink, tpd_sink_free)
 

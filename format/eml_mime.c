@@ -443,9 +443,7 @@ tpd_mime_decode (TpdSource *source, const TpdMimePart *part, TpdBudget *budget, 
 
   if (part->encoding != TPD_MIME_BASE64)
     return tpd_source_new_range (source, part->content, part->end - part->content);
-  sink = tpd_sink_new (budget, error);
-  if (sink == NULL)
-    return NULL;
+  sink = tpd_sink_new_public (budget);
   raw = g_malloc (PIECE);
   plain = g_malloc (PIECE);
   for (guint64 off = part->content; off < part->end;)

@@ -50,5 +50,6 @@ gboolean tpd_mime_is_field (const char *line, gsize len, gsize *name_len);
 gboolean tpd_mime_find_rpmsg (TpdSource *source, const TpdMimeMessage *message, const TpdMimePart **found,
                               GError **error);
 
-/* The content of `part`, decoded, charged to `budget`. (transfer full) */
+/* The content of `part`, which is no secret (an encrypted message), decoded and
+ * charged to `budget`. (transfer full) */
 TpdSource *tpd_mime_decode (TpdSource *source, const TpdMimePart *part, TpdBudget *budget, GError **error);

@@ -38,10 +38,21 @@ typedef struct {
 
 /* --- Probing ----------------------------------------------------------------- */
 
+/* Every plain file is asked for it, and few have a '%': faster than memmem(3). */
 static const guint8 *
 find_header (const guint8 *head, gsize len)
 {
-  return memmem (head, MIN (len, (gsize) HEADER_MAX + strlen (HEADER)), HEADER, strlen (HEADER));
+  const guint8 *end = head + MIN (len, (gsize) HEADER_MAX + strlen (HEADER));
+
+  while ((head = memchr (head, HEADER[0], (gsize) (end - head))) != NULL)
+    {
+      if ((gsize) (end - head) < strlen (HEADER))
+        return NULL;
+      if (memcmp (head, HEADER, strlen (HEADER)) == 0)
+        return head;
+      head++;
+    }
+  return NULL;
 }
 
 static gboolean

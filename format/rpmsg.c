@@ -242,9 +242,8 @@ tpd_rpmsg_inflate (TpdSource *rpmsg, TpdBudget *budget, GError **error)
 
   if (!inflater_init (&self, rpmsg, error) || !take_magic (&self, error))
     return NULL;
-  sink = tpd_sink_new (budget, error);
-  if (sink == NULL)
-    return NULL;
+  /* Compressed or not, the content in it is still encrypted. */
+  sink = tpd_sink_new_public (budget);
   do
     if (!inflate_block (&self, append_piece, sink, error))
       return NULL;

@@ -140,6 +140,61 @@ test_decode_budget (void)
   g_assert_true (tpd_budget_charge (NULL, G_MAXUINT64, NULL));
 }
 
+/* What is no secret, below and above the size where it changes its place. */
+static void
+test_public (void)
+{
+  const gsize sizes[] = { 0, 5, 256 * 1024, 256 * 1024 + 1, 900000 };
+  g_autofree guint8 *noise = make_noise (900000, 3), *out = g_malloc (900000);
+
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    for (gsize step = 4096; step <= 300000; step += 295904)
+      {
+        TpdBudget budget = { .max_bytes = sizes[i] };
+        g_autoptr (TpdSink) sink = tpd_sink_new_public (&budget);
+        g_autoptr (TpdSource) source = NULL;
+        g_autoptr (GError) error = NULL;
+        gsize size = sizes[i];
+
+        for (gsize off = 0; off < size; off += step)
+          g_assert_true (tpd_sink_append (sink, noise + off, MIN (step, size - off), NULL));
+        if (size > 0)
+          {
+            g_assert_false (tpd_sink_append (sink, "1", 1, &error));
+            g_assert_error (error, TPD_ERROR, TPD_ERROR_TOO_LARGE);
+          }
+        g_assert_cmpuint (tpd_sink_size (sink), ==, size);
+        if (size >= 5)
+          {
+            g_assert_true (tpd_sink_pwrite (sink, "TAIL", 4, size - 4, NULL));
+            g_assert_true (tpd_sink_pread (sink, out, 5, size - 5, NULL));
+            g_assert_cmpmem (out + 1, 4, "TAIL", 4);
+            g_assert_cmpuint (out[0], ==, noise[size - 5]);
+          }
+        source = tpd_sink_to_source (g_steal_pointer (&sink), NULL);
+        g_assert_cmpuint (source->size, ==, size);
+        g_assert_cmpint (tpd_source_pread (source, out, 900000, 0, NULL), ==, (gssize) size);
+        if (size >= 5)
+          g_assert_cmpmem (out, size - 4, noise, size - 4);
+      }
+}
+
+/* A document made of it is sealed memory like any other. */
+static void
+test_public_document (void)
+{
+  g_autoptr (TpdSink) sink = tpd_sink_new_public (NULL);
+  g_autoptr (TpdDocument) document = NULL;
+  char buf[6];
+
+  g_assert_true (tpd_sink_append (sink, "letter", 6, NULL));
+  document = tpd_sink_to_document (g_steal_pointer (&sink), TPD_KIND_EML, NULL);
+  g_assert_nonnull (document);
+  g_assert_cmpint (tpd_document_pread (document, buf, 6, 0, NULL), ==, 6);
+  g_assert_cmpmem (buf, 6, "letter", 6);
+  g_assert_cmpint (fcntl (tpd_document_memory_fd (document), F_GET_SEALS) & F_SEAL_WRITE, ==, F_SEAL_WRITE);
+}
+
 /* A source that fails leaves what came before, and its own error. */
 static void
 test_failing_source (void)
@@ -178,6 +233,8 @@ main (int argc, char **argv)
   g_test_add_func ("/decoded/sealed-for-good", test_sealed);
   g_test_add_func ("/decoded/budget-is-charged-first", test_budget);
   g_test_add_func ("/decoded/budget-of-a-decode", test_decode_budget);
+  g_test_add_func ("/decoded/public", test_public);
+  g_test_add_func ("/decoded/public-document", test_public_document);
   g_test_add_func ("/decoded/failing-source", test_failing_source);
   g_test_add_func ("/decoded/no-descriptor-for-others", test_other_documents);
   return g_test_run ();
