@@ -24,7 +24,7 @@
 
 /* Who asks serves somebody who waits, and can look for himself. */
 #define BUSY_MS 20
-#define CACHE_PAGES "256"
+#define CACHE_KIB "-1024"
 #define MAX_TRIES 10
 /* Opening it is worth waiting for a scan that is ending. */
 #define PATIENCE_US (2 * G_USEC_PER_SEC)
@@ -147,7 +147,7 @@ add_connection (TpdIndexHints *hints, GError **error)
   connection->db = connect_read_only (hints->path, error);
   /* The check reads, which is what opens log and memory. */
   return connection->db != NULL
-         && tpd_index_run (connection->db, hints->path, "PRAGMA cache_size = " CACHE_PAGES ";", error)
+         && tpd_index_run (connection->db, hints->path, "PRAGMA cache_size = " CACHE_KIB ";", error)
          && tpd_index_check_schema (connection->db, hints->path, error) && prepare (connection, hints->path, error);
 }
 

@@ -59,6 +59,61 @@ count_keys (TpdIndexWriter *writer, GError **error)
   return run_sql (writer, sql, error);
 }
 
+/* What was counted on the way holds if every row that came was a new one, and
+ * nobody else wrote meanwhile. */
+static gboolean
+is_counted (TpdIndexWriter *writer, gboolean *counted, GError **error)
+{
+  gint64 version;
+
+  *counted = FALSE;
+  if (writer->replaced || writer->recount)
+    return TRUE;
+  if (!tpd_index_writer_ask (writer, writer->sql.version, &version, error))
+    return FALSE;
+  *counted = version == writer->version;
+  return TRUE;
+}
+
+static gboolean
+add_key_uses (TpdIndexWriter *writer, GError **error)
+{
+  GHashTableIter iter;
+  gpointer value;
+  gboolean good = TRUE;
+  sqlite3_stmt *add = tpd_index_prepare (writer->db, writer->index->path,
+                                         "INSERT INTO key_use (source, key, files, bytes) VALUES (?, ?, ?, ?)"
+                                         " ON CONFLICT DO UPDATE SET files = files + excluded.files,"
+                                         " bytes = bytes + excluded.bytes",
+                                         error);
+
+  if (add == NULL)
+    return FALSE;
+  g_hash_table_iter_init (&iter, writer->key_uses);
+  while (good && g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      const TpdIndexKeyUse *use = value;
+
+      sqlite3_bind_int64 (add, 1, writer->index->source);
+      sqlite3_bind_int64 (add, 2, use->key);
+      sqlite3_bind_int64 (add, 3, (gint64) use->files);
+      sqlite3_bind_int64 (add, 4, (gint64) use->bytes);
+      good = tpd_index_writer_step (writer, add, error);
+    }
+  sqlite3_finalize (add);
+  return good;
+}
+
+static gboolean
+update_keys (TpdIndexWriter *writer, GError **error)
+{
+  gboolean counted;
+
+  if (!is_counted (writer, &counted, error))
+    return FALSE;
+  return counted ? add_key_uses (writer, error) : count_keys (writer, error);
+}
+
 static gboolean
 mark_held (TpdIndexWriter *writer, const TpdKeyring *keyring, GError **error)
 {
@@ -107,7 +162,7 @@ tpd_index_writer_tidy_up (TpdIndexWriter *writer, const TpdIndexFinish *finish, 
                    "DELETE FROM detail WHERE NOT EXISTS (SELECT 1 FROM document WHERE document.id = detail.document);",
                    error))
     return FALSE;
-  if (writer->changed && !count_keys (writer, error))
+  if (writer->changed && !update_keys (writer, error))
     return FALSE;
   return mark_held (writer, finish->keyring, error) && (!finish->complete || mark_finished (writer, finish, error));
 }
