@@ -18,6 +18,9 @@
 #define QUEUE_BYTES (8 * 1024 * 1024)
 #define TRANSACTION_ROWS 8192
 #define TRANSACTION_US G_USEC_PER_SEC
+/* The log is folded back when it is as long: on the way, not at the end when
+ * nothing else is left to do. */
+#define LOG_BYTES (4 * 1024 * 1024)
 
 gboolean
 tpd_index_writer_fail (TpdIndexWriter *writer, int code, GError **error)
@@ -173,6 +176,19 @@ mark_started (TpdIndexWriter *writer, GError **error)
   return good;
 }
 
+static gboolean
+limit_log (TpdIndexWriter *writer, GError **error)
+{
+  sqlite3_stmt *statement = tpd_index_prepare (writer->db, writer->index->path, "PRAGMA page_size", error);
+  gint64 size = 0;
+  gboolean good = statement != NULL && tpd_index_writer_ask (writer, statement, &size, error);
+
+  sqlite3_finalize (statement);
+  if (good && size > 0)
+    sqlite3_wal_autocheckpoint (writer->db, (int) (LOG_BYTES / size));
+  return good;
+}
+
 TpdIndexWriter *
 tpd_index_writer_start (TpdIndex *index, GError **error)
 {
@@ -188,8 +204,9 @@ tpd_index_writer_start (TpdIndex *index, GError **error)
   writer->key_uses = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, g_free);
   writer->visited.bits = g_byte_array_new ();
   writer->db = tpd_index_connect (index->path, error);
-  if (writer->db == NULL || !tpd_index_writer_prepare (writer, error) || !read_complete (writer, error)
-      || !mark_started (writer, error) || !tpd_index_writer_ask (writer, writer->sql.version, &writer->version, error))
+  if (writer->db == NULL || !limit_log (writer, error) || !tpd_index_writer_prepare (writer, error)
+      || !read_complete (writer, error) || !mark_started (writer, error)
+      || !tpd_index_writer_ask (writer, writer->sql.version, &writer->version, error))
     return NULL;
   writer->thread = g_thread_new ("index-writer", run, writer);
   return g_steal_pointer (&writer);

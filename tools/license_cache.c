@@ -7,6 +7,11 @@
 
 /* Larger ones are rare, and would make the cache large. */
 #define MAX_BYTES (64 * 1024)
+/* Of each STEP bytes SAMPLE are hashed. Content key and signature of a license
+ * are longer, so that licenses that differ differ there. Those that do not are
+ * told apart by all of their bytes, and only one of them is kept. */
+#define STEP 256
+#define SAMPLE 32
 
 typedef struct {
   guint64 hash; /* first: it is the key of the table */
@@ -54,6 +59,16 @@ tpd_license_cache_free (TpdLicenseCache *cache)
   g_free (cache);
 }
 
+static guint64
+hash_of (const guint8 *data, gsize len)
+{
+  guint64 hash = len;
+
+  for (gsize at = 0; at < len; at += STEP)
+    hash = (hash << 7 | hash >> 57) ^ tpd_hash64 (data + at, MIN ((gsize) SAMPLE, len - at));
+  return hash;
+}
+
 static TpdLicense *
 find (TpdLicenseCache *cache, guint64 hash, GBytes *bytes)
 {
@@ -78,20 +93,26 @@ find (TpdLicenseCache *cache, guint64 hash, GBytes *bytes)
 static void
 remember (TpdLicenseCache *cache, guint64 hash, GBytes *bytes, TpdLicense *license)
 {
-  Entry *entry = g_new (Entry, 1);
+  Entry *entry = g_new (Entry, 1), *gone = NULL;
 
   *entry = (Entry){ hash, g_bytes_ref (bytes), tpd_license_ref (license) };
   g_mutex_lock (&cache->lock);
   if (g_hash_table_contains (cache->entries, &hash))
-    entry_free (entry);
+    gone = entry;
   else
     {
       if (g_hash_table_size (cache->entries) >= cache->max)
-        g_hash_table_remove (cache->entries, g_queue_pop_head (&cache->order));
+        {
+          gone = g_queue_pop_head (&cache->order);
+          g_hash_table_steal (cache->entries, gone);
+        }
       g_hash_table_add (cache->entries, entry);
       g_queue_push_tail (&cache->order, entry);
     }
   g_mutex_unlock (&cache->lock);
+  /* Not while others wait. */
+  if (gone != NULL)
+    entry_free (gone);
 }
 
 TpdLicense *
@@ -104,7 +125,7 @@ tpd_license_cache_parse (TpdLicenseCache *cache, GBytes *bytes, GError **error)
 
   if (cache == NULL || len > MAX_BYTES)
     return tpd_license_parse (data, len, error);
-  hash = tpd_hash64 (data, len);
+  hash = hash_of (data, len);
   license = find (cache, hash, bytes);
   if (license == NULL)
     {

@@ -276,6 +276,98 @@ test_keys_are_counted (Fixture *f, gconstpointer data)
   g_assert_cmpint (ask_number (f->path, "SELECT sum(held) FROM keys_needed"), ==, 0);
 }
 
+/* Key 2, after any of the ways in which its use is counted. */
+static gint64
+use_of_two (Fixture *f)
+{
+  return ask_number (f->path, "SELECT files * 1000 + bytes FROM keys_needed WHERE fingerprint LIKE '0202%'");
+}
+
+static void
+put_one (TpdIndexBatch *batch, const char *name, guint64 size, guint8 key, guint64 link)
+{
+  TpdIndexRow row = row_of (name, 1);
+  TpdIndexDocument document = document_of (key);
+
+  row.size = size;
+  tpd_index_batch_put (batch, &row, key != 0 ? &document : NULL, link);
+}
+
+static void
+test_use_of_keys_is_exact (Fixture *f, gconstpointer data)
+{
+  const TpdIndexFinish finish = { .complete = TRUE, .is_gone = never_gone };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TpdIndex) index = open_index (f), other = open_index (f);
+  TpdIndexBatch *batch = tpd_index_batch_new ("", 0);
+  TpdIndexWriter *writer;
+
+  /* New ones, two names of one file, one name twice. */
+  put_one (batch, "a", 10, 2, 0);
+  put_one (batch, "b", 20, 2, 7);
+  put_one (batch, "c", 20, 2, 7);
+  put_one (batch, "d", 30, 1, 0);
+  put_one (batch, "e", 40, 0, 0);
+  write_batch (index, batch, &finish);
+  g_assert_cmpint (use_of_two (f), ==, 3050);
+
+  /* More, in a directory that is known; then one that takes another key. */
+  batch = tpd_index_batch_new ("", 1);
+  put_one (batch, "f", 50, 2, 0);
+  write_batch (index, batch, &finish);
+  g_assert_cmpint (use_of_two (f), ==, 4100);
+  batch = tpd_index_batch_new ("", 1);
+  put_one (batch, "g", 60, 2, 0);
+  put_one (batch, "f", 51, 1, 0);
+  write_batch (index, batch, &finish);
+  g_assert_cmpint (use_of_two (f), ==, 4110);
+
+  /* A protected file that has become a plain one, and the reverse. */
+  batch = tpd_index_batch_new ("", 1);
+  put_one (batch, "a", 11, 0, 0);
+  put_one (batch, "e", 41, 2, 0);
+  write_batch (index, batch, &finish);
+  g_assert_cmpint (use_of_two (f), ==, 4141);
+
+  /* The same name twice in a directory that is new. */
+  batch = tpd_index_batch_new ("twice", 0);
+  put_one (batch, "a", 100, 2, 0);
+  put_one (batch, "a", 100, 2, 0);
+  put_one (batch, "b", 100, 2, 0);
+  put_one (batch, "b", 100, 0, 0);
+  write_batch (index, batch, &finish);
+  g_assert_cmpint (use_of_two (f), ==, 5241);
+  g_assert_cmpint (ask_number (f->path, "SELECT count(*) FROM document WHERE NOT EXISTS"
+                                        " (SELECT 1 FROM probe WHERE document = document.id)"),
+                   ==, 0);
+
+  /* One that was cut short: its rows are there, and were not counted. */
+  batch = tpd_index_batch_new ("short", 0);
+  put_one (batch, "a", 200, 2, 0);
+  write_batch (index, batch, NULL);
+  batch = tpd_index_batch_new ("more", 0);
+  put_one (batch, "a", 300, 2, 0);
+  write_batch (index, batch, &finish);
+  g_assert_cmpint (use_of_two (f), ==, 7741);
+
+  /* Another process that scans from beginning to end meanwhile, and counts
+   * what was committed here. */
+  writer = tpd_index_writer_start (index, &error);
+  g_assert_no_error (error);
+  batch = tpd_index_batch_new ("mine", 0);
+  put_one (batch, "a", 2, 2, 0);
+  g_assert_true (tpd_index_writer_submit (writer, batch));
+  for (guint i = 0; i < 1000 && ask_number (f->path, "SELECT count(*) FROM dir WHERE path = x'6d696e65'") == 0; i++)
+    g_usleep (10000);
+  batch = tpd_index_batch_new ("other", 0);
+  put_one (batch, "a", 1, 2, 0);
+  write_batch (other, batch, &finish);
+  g_assert_cmpint (use_of_two (f), ==, 9744);
+  g_assert_true (tpd_index_writer_finish (writer, &finish, &error));
+  tpd_index_writer_free (writer);
+  g_assert_cmpint (use_of_two (f), ==, 9744);
+}
+
 static void
 test_scans_are_remembered (Fixture *f, gconstpointer data)
 {
@@ -461,6 +553,7 @@ main (int argc, char **argv)
     { "/index/documents-come-back", test_documents_come_back },
     { "/index/document-stays-or-goes", test_document_stays_or_goes },
     { "/index/links-share-a-document", test_links_share_a_document },
+    { "/index/use-of-keys-is-exact", test_use_of_keys_is_exact },
     { "/index/keys-are-counted", test_keys_are_counted },
     { "/index/scans-are-remembered", test_scans_are_remembered },
     { "/index/unseen-names-are-told", test_unseen_names_are_told },
