@@ -439,6 +439,25 @@ tell_totals (const Verify *verify)
     }
 }
 
+/* Of these nothing is said above: nothing was written. */
+static gboolean
+tell_not_copied (const Verify *verify)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *number = NULL;
+  guint64 n;
+
+  if (!tpd_state_count_missing (verify->arguments->state, &n, &error))
+    {
+      tpd_error ("%s", error->message);
+      return FALSE;
+    }
+  number = tpd_progress_number (n);
+  if (n > 0)
+    printf ("%s in the source had no plaintext copy when this was made: see MISSING.jsonl\n", number);
+  return TRUE;
+}
+
 static TpdExit
 verify_all (Verify *verify)
 {
@@ -462,7 +481,10 @@ verify_all (Verify *verify)
   if (state->n_missing > 0)
     tpd_error ("%u of %u parts have no manifest yet", state->n_missing, state->shards);
   if (!verify->common->json && !verify->common->quiet)
-    tell_totals (verify);
+    {
+      tell_totals (verify);
+      good = tell_not_copied (verify) && good;
+    }
   good = good && state->n_missing == 0 && verify->missing + verify->changed_files + verify->failed == 0;
   return good ? TPD_EXIT_OK : TPD_EXIT_FAILED;
 }

@@ -108,8 +108,13 @@ run_link (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st, const
       tpd_copy_task_keep_name (task);
     }
   if (linked == LINKED)
-    tpd_copy_submit_file (&file, TPD_COPY_LINK, g_strndup (rest, len - 1), done->mark.copy_size, done->mark.copy_ino,
-                          NULL);
+    {
+      g_autofree char *tail = g_strndup (rest, len - 1);
+
+      tpd_copy_miss_other (copy, task->path, record, tail);
+      tpd_copy_submit_file (&file, TPD_COPY_LINK, g_steal_pointer (&tail), done->mark.copy_size, done->mark.copy_ino,
+                            NULL);
+    }
   else
     tpd_copy_miss_file (&file, error);
   tpd_copy_drop_temp (&file);

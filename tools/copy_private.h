@@ -214,6 +214,9 @@ char *tpd_copy_record (const char *path, const char *copy, const char *tail);
 
 /* Tells that there is no copy of `path`: a warning, a line in MISSING. */
 void tpd_copy_miss_facts (TpdCopy *copy, const char *path, const TpdFileFacts *facts);
+/* The same of `path`, another name of the file of `record`, if that was copied
+ * as it is because it does not open. `tail`: what the record says of the file. */
+void tpd_copy_miss_other (TpdCopy *copy, const char *path, const TpdManifestRecord *record, const char *tail);
 void tpd_copy_miss_error (TpdCopy *copy, const char *path, const GError *error);
 /* Left out on purpose: `reason` is a word. Not a failure. */
 void tpd_copy_miss_reason (TpdCopy *copy, const char *path, const char *reason, const char *message);

@@ -198,6 +198,23 @@ tpd_copy_miss_facts (TpdCopy *copy, const char *path, const TpdFileFacts *facts)
   tpd_copy_count (copy, failed, 1);
 }
 
+void
+tpd_copy_miss_other (TpdCopy *copy, const char *path, const TpdManifestRecord *record, const char *tail)
+{
+  g_auto (TpdJson) json = { 0 };
+  g_autofree char *reason = NULL;
+  g_autofree char *whole = NULL;
+
+  if (!record->is_protected || record->decrypted || record->verdict == NULL)
+    return;
+  begin_tail (&json);
+  tpd_json_string (&json, "reason", record->verdict);
+  reason = end_tail (&json);
+  whole = g_strconcat (reason, tail, NULL);
+  miss (copy, path, whole, TPD_LOG_WARNING, record->verdict, record->message);
+  tpd_copy_count (copy, failed, 1);
+}
+
 static void
 miss_word (TpdCopy *copy, const char *path, TpdLogLevel level, const char *reason, const char *message)
 {

@@ -119,28 +119,55 @@ join_lists (TpdState *state, const char *base, GError **error)
 }
 
 static const char *const added[] = {
-  "files",
-  "missing",
-  "decrypted",
-  "plain",
-  "unreadable_copied",
-  "symlinks",
-  "hard_links",
-  "bytes",
-  "held",
-  "special_files",
-  "finished_before",
-  "left_out",
-  "failed",
-  "attributes_lost",
-  "failed_directories",
-  "originals_removed",
+  /* See count_once(). */
+  "missing",           "failed",          "files",      "decrypted",       "plain",
+  "unreadable_copied", "symlinks",        "hard_links", "bytes",           "held",
+  "special_files",     "finished_before", "left_out",   "attributes_lost", "originals_removed",
 };
+
+/* How many lines a list of the state has; none if it is not there. */
+static gboolean
+count_line (gpointer data, const char *line, gsize len, guint64 offset, GError **error)
+{
+  (*(guint64 *) data)++;
+  return TRUE;
+}
+
+static gboolean
+count_lines (const TpdState *state, const char *name, guint64 *n, GError **error)
+{
+  int fd = tpd_target_open_file (state->fd, name);
+  gboolean good = fd < 0 && errno == ENOENT;
+
+  *n = 0;
+  if (fd < 0 && !good)
+    tpd_error_set_errno (error, errno, "cannot read %s", name);
+  if (fd >= 0)
+    {
+      good = tpd_manifest_each (fd, count_line, n, error);
+      close (fd);
+    }
+  return good;
+}
+
+/* What cannot be looked at, and directories that cannot be read, are told by
+ * every part, for none can know whose they are; the joined list has them once. */
+static gboolean
+count_once (const TpdState *state, guint64 *missing, guint64 *failed, GError **error)
+{
+  guint64 listed;
+
+  if (!count_lines (state, "MISSING.jsonl", &listed, error))
+    return FALSE;
+  *failed -= MIN (*missing - MIN (listed, *missing), *failed);
+  *missing = listed;
+  return TRUE;
+}
 
 static gboolean
 join_summaries (TpdState *state, GError **error)
 {
-  guint64 sums[G_N_ELEMENTS (added)] = { 0 };
+  guint64 sums[G_N_ELEMENTS (added)] = { 0 }, failed_directories = 0;
   g_auto (TpdJson) json = { 0 };
 
   for (guint shard = 1; shard <= state->shards; shard++)
@@ -151,8 +178,13 @@ join_summaries (TpdState *state, GError **error)
       for (gsize i = 0; object != NULL && i < G_N_ELEMENTS (added); i++)
         sums[i] += tpd_json_get_uint (object, added[i]);
       if (object != NULL)
-        json_object_unref (object);
+        {
+          failed_directories = MAX (failed_directories, tpd_json_get_uint (object, "failed_directories"));
+          json_object_unref (object);
+        }
     }
+  if (!count_once (state, &sums[0], &sums[1], error))
+    return FALSE;
   tpd_json_init (&json);
   tpd_json_begin_object (&json, NULL);
   tpd_json_uint (&json, "schema", 1);
@@ -165,6 +197,7 @@ join_summaries (TpdState *state, GError **error)
   tpd_json_string (&json, "manifest", "manifest.jsonl");
   for (gsize i = 0; i < G_N_ELEMENTS (added); i++)
     tpd_json_uint (&json, added[i], sums[i]);
+  tpd_json_uint (&json, "failed_directories", failed_directories);
   tpd_json_end_object (&json);
   return tpd_manifest_write_text (state->fd, "summary.json", json.text->str, error);
 }
@@ -267,6 +300,24 @@ const char *
 tpd_state_originals (const TpdState *state)
 {
   return state->in_place ? state->dir : state->source;
+}
+
+gboolean
+tpd_state_count_missing (const TpdState *state, guint64 *n, GError **error)
+{
+  const gsize base_len = strlen ("manifest");
+
+  *n = 0;
+  for (guint i = 0; i < state->names->len; i++)
+    {
+      g_autofree char *name = g_strconcat ("MISSING", (const char *) state->names->pdata[i] + base_len, NULL);
+      guint64 lines;
+
+      if (!count_lines (state, name, &lines, error))
+        return FALSE;
+      *n += lines;
+    }
+  return TRUE;
 }
 
 int

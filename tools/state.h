@@ -25,5 +25,8 @@ const char *tpd_state_copies (const TpdState *state);
 /* The directory that the protected originals are relative to; NULL if not
  * known. */
 const char *tpd_state_originals (const TpdState *state);
+/* How many names of the source have no plaintext copy, by the lists beside the
+ * manifests; one of several parts may be told by each. */
+gboolean tpd_state_count_missing (const TpdState *state, guint64 *n, GError **error);
 /* Opens a manifest. -1 with error. */
 int tpd_state_open_manifest (const TpdState *state, const char *name, GError **error);

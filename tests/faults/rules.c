@@ -36,9 +36,9 @@ errno_of (const char *word)
   static const struct {
     const char *word;
     int errnum;
-  } known[] = { { "EIO", EIO },       { "ESTALE", ESTALE },  { "EACCES", EACCES }, { "ENOSPC", ENOSPC },
-                { "EDQUOT", EDQUOT }, { "EPERM", EPERM },    { "ENOENT", ENOENT }, { "EROFS", EROFS },
-                { "EINVAL", EINVAL }, { "ENOTSUP", ENOTSUP } };
+  } known[] = { { "EIO", EIO },       { "ESTALE", ESTALE },   { "EACCES", EACCES }, { "ENOSPC", ENOSPC },
+                { "EDQUOT", EDQUOT }, { "EPERM", EPERM },     { "ENOENT", ENOENT }, { "EROFS", EROFS },
+                { "EINVAL", EINVAL }, { "ENOTSUP", ENOTSUP }, { "EMLINK", EMLINK }, { "EXDEV", EXDEV } };
 
   for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
     if (strcmp (known[i].word, word) == 0)

@@ -32,6 +32,14 @@ class Verify(Case):
         self.assertEqual(len(objects), len(lines(self.dst)))
         self.assertEqual({line["result"] for line in objects}, {"ok"})
 
+    def test_what_has_no_copy_is_told(self):
+        result = self.good(verify(self.dst))
+        missing = len(lines(self.dst, "MISSING.jsonl"))
+        self.assertGreater(missing, 5)
+        self.assertIn(f"{missing} in the source had no plaintext copy", result.stdout.decode())
+        (self.dst / STATE / "MISSING.jsonl").write_text("")
+        self.assertNotIn("no plaintext copy", self.good(verify(self.dst)).stdout.decode())
+
     def test_one_flipped_bit_is_found(self):
         path = self.dst / next(copy for copy in self.copies if (self.dst / copy).stat().st_size > 1000)
         data, status = bytearray(path.read_bytes()), path.stat()
