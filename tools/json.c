@@ -64,6 +64,13 @@ append_escape (GString *out, gunichar c)
     g_string_append_printf (out, "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10), 0xdc00 + ((c - 0x10000) & 0x3ff));
 }
 
+/* Printable ASCII that means nothing else in JSON. */
+static gboolean
+is_simple (guchar byte)
+{
+  return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+}
+
 static void
 append_utf8 (GString *out, const char *value)
 {
@@ -74,7 +81,7 @@ append_utf8 (GString *out, const char *value)
       guchar byte = (guchar) *p;
       gunichar c;
 
-      if (byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\')
+      if (is_simple (byte))
         {
           p++;
           continue;
@@ -102,8 +109,14 @@ append_utf8 (GString *out, const char *value)
 static void
 append_text (TpdJson *json, const char *value)
 {
+  const char *end = value;
+
+  while (is_simple ((guchar) *end))
+    end++;
   g_string_append_c (json->text, '"');
-  if (g_utf8_validate (value, -1, NULL))
+  if (*end == '\0')
+    g_string_append_len (json->text, value, end - value);
+  else if (g_utf8_validate (value, -1, NULL))
     append_utf8 (json->text, value);
   else
     {
