@@ -337,7 +337,9 @@ read_xmp_attributes (GArray *all, const TpdXmlNode *node)
 
   for (guint i = 0; tpd_xml_attribute_at (node, i, &name, &value); i++)
     {
-      put_property (all, name, value);
+      /* An empty one says nothing, as everywhere: not even that there is a label. */
+      if (*value != '\0')
+        put_property (all, name, value);
       g_free (name);
       g_free (value);
     }

@@ -101,6 +101,14 @@ test_xmp (void)
   check (
       XMP ("<rdf:Description xmlns:pdfx=\"http://ns.adobe.com/pdfx/1.3/\" pdfx:MSIP_Label_" A "_Name=\"in short\"/>"),
       A, "in short", NULL, NULL, NULL);
+  /* An empty value says nothing in any of the forms: there is no label, and none before another. */
+  g_assert_null (
+      parse (XMP ("<rdf:Description xmlns:pdfx=\"http://ns.adobe.com/pdfx/1.3/\" pdfx:MSIP_Label_" A "_Name=\"\"/>")));
+  check (XMP ("<rdf:Description xmlns:pdfx=\"http://ns.adobe.com/pdfx/1.3/\" pdfx:MSIP_Label_" A
+              "_Name=\"\" pdfx:MSIP_Label_" B "_Name=\"said\"/>"),
+         B, "said", NULL, NULL, NULL);
+  g_assert_null (parse (XMP ("<MSIP_Label_" A "_Name/>")));
+  g_assert_null (parse (PROPERTIES (PROPERTY ("MSIP_Label_" A "_Name", ""))));
   g_assert_null (parse (XMP ("<rdf:Description><a:title xmlns:a=\"urn:a\">x</a:title></rdf:Description>")));
 }
 
