@@ -181,7 +181,8 @@ facts_from_license (TpdFileFacts *facts)
 
 /* --- Content key and rights -------------------------------------------- */
 
-static void
+/* FALSE: it is not loaded. */
+static gboolean
 find_key (TpdFileFacts *facts, const TpdSession *session)
 {
   const TpdKeyInfo *key = tpd_keyring_find (session->keyring, &facts->license->server_key.fingerprint);
@@ -190,6 +191,7 @@ find_key (TpdFileFacts *facts, const TpdSession *session)
       facts->key_held = key->state == TPD_KEY_HELD;
       facts->key_name = g_strdup (key->name);
     }
+  return key != NULL;
 }
 
 /* Whether nothing is to be gained by opening it now. A sign of a second key is
@@ -391,8 +393,9 @@ begin_protected (TpdFileFacts *facts, const TpdSession *session, const TpdOpenOp
   if (!load_license (facts, session))
     return;
   facts_from_license (facts);
-  find_key (facts, session);
-  if (may_stay_closed (facts, options, flags))
+  if (!find_key (facts, session) && (flags & TPD_FILE_FACTS_TERSE) != 0)
+    facts->verdict = TPD_VERDICT_NO_KEY;
+  else if (may_stay_closed (facts, options, flags))
     facts->verdict = TPD_VERDICT_KEY_HELD;
   else if (tpd_license_request (facts->license, session->keyring, purpose, request, &error))
     facts->awaits_key = TRUE;

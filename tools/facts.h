@@ -21,6 +21,7 @@ typedef enum {
   TPD_FILE_FACTS_TRACE = 1 << 1, /* ask the key agent for every step */
   TPD_FILE_FACTS_CHECK = 1 << 3, /* read all of the plaintext and judge it */
   TPD_FILE_FACTS_LAZY = 1 << 2,  /* leave a document closed (verdict key-held) whose size is in clear */
+  TPD_FILE_FACTS_TERSE = 1 << 4, /* no message about a key that is not loaded: the caller has no use for it */
 } TpdFileFactsFlags;
 
 typedef struct {

@@ -116,7 +116,11 @@ put_offline (TpdScanWorker *worker, TpdIndexRow *row)
 TpdFileFactsFlags
 tpd_scan_facts_flags (const TpdScanOptions *options)
 {
-  return options->check ? TPD_FILE_FACTS_CHECK : options->deep ? TPD_FILE_FACTS_DEFAULT : TPD_FILE_FACTS_LAZY;
+  /* Which keys are missing is told by the index: tpd_record_message(). */
+  return TPD_FILE_FACTS_TERSE
+         | (options->check  ? TPD_FILE_FACTS_CHECK
+            : options->deep ? TPD_FILE_FACTS_DEFAULT
+                            : TPD_FILE_FACTS_LAZY);
 }
 
 /* What a plain file may hide. FALSE with error when it cannot be read. */
