@@ -288,9 +288,10 @@ class Opens(Hsm):
         process = subprocess.Popen([tool.TPD, "cat", "--keyring", keyring, *files], stdout=subprocess.PIPE,
                                    env=tool.ENVIRONMENT | self.hsm.environment)
         try:
-            [agent] = processes.wait_until(lambda: processes.children(process.pid, processes.AGENT), "no agent")
+            # The helper first: until it has begun it is called as the agent.
+            [helper] = processes.wait_until(lambda: processes.children(process.pid, processes.HELPER), "no helper")
+            [agent] = processes.children(process.pid, processes.AGENT)
             processes.wait_until(lambda: processes.sleeps(process.pid), "it does not block")
-            [helper] = processes.children(process.pid, processes.HELPER)
             for pid in (process.pid, agent):
                 self.assertTrue(processes.search(pid, numbers.public_needle()))
                 self.assertEqual(processes.search(pid, numbers.private_needles()), [])
