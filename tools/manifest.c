@@ -316,12 +316,16 @@ map_list (int fd, Map *map, GError **error)
     return TRUE;
   map->data = mmap (NULL, (gsize) st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (map->data == MAP_FAILED)
+    map->data = NULL;
+  else
+    map->len = (gsize) st.st_size;
+  /* Read now: a disk that fails later would end this process. Kernels before
+   * 5.14 do not know how (EINVAL). */
+  if (map->data == NULL || (madvise (map->data, map->len, MADV_POPULATE_READ) != 0 && errno != EINVAL))
     {
-      map->data = NULL;
-      tpd_error_set_errno (error, errno, "cannot read the list");
+      tpd_error_set_errno (error, errno == EFAULT ? EIO : errno, "cannot read the list");
       return FALSE;
     }
-  map->len = (gsize) st.st_size;
   return TRUE;
 }
 
@@ -400,7 +404,8 @@ tpd_manifest_write_sorted (int state_fd, const char *name, const int *fds, guint
   for (guint i = 0; good && i < n_fds; i++)
     {
       good = map_list (fds[i], &maps[i], error);
-      collect (&maps[i], base, lines);
+      if (good)
+        collect (&maps[i], base, lines);
       base += maps[i].len;
     }
   if (good)

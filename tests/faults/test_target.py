@@ -123,6 +123,15 @@ class Copies(faults.Faulty):
         self.run_with("rename * no-flags", status=0)
         self.complete()
 
+    def test_lists_that_cannot_be_read(self):
+        """What was written cannot be read again when it is put in order."""
+        for word in ("EIO", "short"):
+            with self.subTest(word):
+                result = self.run_with(f"open */{STATE}/* direct", f"create */{STATE}/* direct",
+                                       f"read */{STATE}/* {word}")
+                self.assertIn("cannot read the list", result.stderr)
+                self.complete()
+
     def test_journal_that_cannot_be_written(self):
         for rule in ("write */journal.jsonl ENOSPC skip=1 times=1", "fsync */journal.jsonl EIO skip=1 times=1"):
             with self.subTest(rule):
