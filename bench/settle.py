@@ -34,18 +34,40 @@ def tell(path, value):
         file.write(value)
 
 
-def hold(size):
-    """`size` bytes of memory that exist, in single pages; close() frees them."""
-    held = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    held.madvise(mmap.MADV_NOHUGEPAGE)
-    held.madvise(MADV_POPULATE_WRITE)
-    return held
+@contextlib.contextmanager
+def held(size):
+    """`size` bytes of memory that exist, in single pages, while it lasts. In a
+    process of its own: what this one once had counts as its children's."""
+    ready, told = os.pipe()
+    go_on, done = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(done)
+            memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+            memory.madvise(MADV_POPULATE_WRITE)
+            os.write(told, b".")
+            os.read(go_on, 1)
+        finally:
+            os._exit(0)
+    os.close(told)
+    os.close(go_on)
+    try:
+        if os.read(ready, 1) == b"":
+            raise RuntimeError(f"cannot hold {size} bytes of memory")
+        yield
+    finally:
+        os.close(done)
+        os.close(ready)
+        os.waitpid(pid, 0)
 
 
 def touch(size):
     """Uses memory and frees it. A virtual machine may have given free memory
     back to its host, and who uses it first waits for the host."""
-    hold(min(size, available() // 2)).close()
+    with held(min(size, available() // 2)):
+        pass
 
 
 @contextlib.contextmanager
@@ -64,7 +86,7 @@ def settled_memory():
         if os.path.exists(COMPACT):
             tell(COMPACT, "1")
         size = min(fragments(), available() // 2)
-        with hold(max(size, mmap.PAGESIZE)):
+        with held(max(size, mmap.PAGESIZE)):
             yield
     finally:
         tell(SHORT_LISTS, before)
