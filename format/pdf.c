@@ -16,6 +16,7 @@
 #include "format/format.h"
 #include "format/pdf_private.h"
 #include "format/zip.h"
+#include "license/scan.h"
 
 #define HEADER "%PDF-"
 #define HEADER_MAX 1024
@@ -38,21 +39,14 @@ typedef struct {
 
 /* --- Probing ----------------------------------------------------------------- */
 
-/* Every plain file is asked for it, and few have a '%': faster than memmem(3). */
+/* Every plain file is asked for it, and few have a '%'. */
 static const guint8 *
 find_header (const guint8 *head, gsize len)
 {
-  const guint8 *end = head + MIN (len, (gsize) HEADER_MAX + strlen (HEADER));
+  gsize at = 0;
 
-  while ((head = memchr (head, HEADER[0], (gsize) (end - head))) != NULL)
-    {
-      if ((gsize) (end - head) < strlen (HEADER))
-        return NULL;
-      if (memcmp (head, HEADER, strlen (HEADER)) == 0)
-        return head;
-      head++;
-    }
-  return NULL;
+  len = MIN (len, (gsize) HEADER_MAX + strlen (HEADER));
+  return tpd_scan_find ((const char *) head, len, &at, HEADER) ? head + at : NULL;
 }
 
 static gboolean

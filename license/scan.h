@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looking for words in the text of a license, bounded by its length. Cost is
- * that of memchr() up to the hit, under a sanitizer too, where memmem() is
- * checked against the whole rest of the text at each call. Private to license/.
+ * Looking for words in the text of a license or the head of a file, bounded by
+ * its length. Cost is that of memchr() up to the hit, under a sanitizer too, where
+ * memmem() is checked against the whole rest of the text at each call.
  */
 #pragma once
 
