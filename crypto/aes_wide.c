@@ -4,9 +4,9 @@
  *
  * Decrypting is the larger half of what a read of a protected file costs above
  * a plain one. OpenSSL's own code decrypts a block an instruction; a processor
- * with VAES does two in the same time, and sixteen blocks in flight hide how long
- * each takes. Nothing here depends on key or data but through these instructions,
- * which take the same time for all: no tables, no branches.
+ * with VAES does two in the same time, or four where its registers are that wide,
+ * and eight instructions in flight hide how long each takes. Nothing here depends on key or data but through these
+ * instructions, which take the same time for all: no tables, no branches.
  *
  * The round keys are those of FIPS 197, 5.2; for decryption those of the
  * equivalent inverse cipher, 5.3.5, which is what AESDEC computes.
@@ -15,23 +15,18 @@
 
 #include <string.h>
 
-static gboolean forbidden; /* atomic */
-
-void
-tpd_aes_wide_set_allowed (gboolean allowed)
-{
-  __atomic_store_n (&forbidden, !allowed, __ATOMIC_RELAXED);
-}
-
 #if defined(__x86_64__) && defined(__GNUC__)
 
 #include <cpuid.h>
 #include <immintrin.h>
 
 #define TARGET __attribute__ ((target ("avx2,aes,vaes")))
+#define TARGET_FOUR __attribute__ ((target ("avx512f,aes,vaes")))
 #define BLOCK 16
 #define MAX_ROUNDS 14
-#define WIDE (16 * BLOCK)
+/* What eight instructions decrypt. */
+#define TWO_WIDE (16 * BLOCK)
+#define FOUR_WIDE (32 * BLOCK)
 
 #define EIGHT(WORK) \
   WORK (0);         \
@@ -45,33 +40,46 @@ tpd_aes_wide_set_allowed (gboolean allowed)
 
 typedef struct {
   guint32 rounds;
+  guint32 width; /* blocks an instruction: 2 or 4 */
   guint8 encrypt[MAX_ROUNDS + 1][BLOCK];
   guint8 decrypt[MAX_ROUNDS + 1][BLOCK];
 } Expanded;
 
-static gboolean
+static guint limit = TPD_AES_WIDE_MAX; /* atomic */
+
+static guint
 ask_processor (void)
 {
   unsigned a, b, c, d;
 
   /* The first also asks whether the system saves the registers. */
-  return __builtin_cpu_supports ("avx2") && __get_cpuid (1, &a, &b, &c, &d) != 0 && (c & bit_AES) != 0
-         && __get_cpuid_count (7, 0, &a, &b, &c, &d) != 0 && (c & bit_VAES) != 0;
+  if (!__builtin_cpu_supports ("avx2") || __get_cpuid (1, &a, &b, &c, &d) == 0 || (c & bit_AES) == 0
+      || __get_cpuid_count (7, 0, &a, &b, &c, &d) == 0 || (c & bit_VAES) == 0)
+    return 0;
+  return __builtin_cpu_supports ("avx512f") ? 4 : 2;
 }
 
-/* Asked once: in a virtual machine the host answers, and takes 10 us for it. */
-static gboolean
-is_available (void)
+/* How many blocks an instruction takes; 0: there is none. Asked once: in a virtual
+ * machine the host answers, and takes 10 us for it. */
+static guint
+available_width (void)
 {
-  static gint known; /* atomic: 1 yes, 2 no */
+  static gint known; /* atomic: 1 more than the answer */
   gint answer = g_atomic_int_get (&known);
 
   if (answer == 0)
     {
-      answer = ask_processor () ? 1 : 2;
+      answer = 1 + (gint) ask_processor ();
       g_atomic_int_set (&known, answer);
     }
-  return answer == 1;
+  return MIN ((guint) answer - 1, __atomic_load_n (&limit, __ATOMIC_RELAXED));
+}
+
+guint
+tpd_aes_wide_set_limit (guint blocks)
+{
+  __atomic_store_n (&limit, blocks, __ATOMIC_RELAXED);
+  return available_width ();
 }
 
 TARGET static inline __m128i
@@ -143,13 +151,17 @@ expand (Expanded *expanded, const guint8 *key, guint n_key)
 TpdSecret *
 tpd_aes_wide_new (const guint8 *key, gsize key_len)
 {
+  guint width = available_width ();
   TpdSecret *secret;
+  Expanded *expanded;
 
   g_return_val_if_fail (key_len == 16 || key_len == 24 || key_len == 32, NULL);
-  if (__atomic_load_n (&forbidden, __ATOMIC_RELAXED) || !is_available ())
+  if (width < 2)
     return NULL;
   secret = tpd_secret_new (NULL, sizeof (Expanded));
-  expand ((Expanded *) (void *) secret->data, key, (guint) key_len / 4);
+  expanded = (Expanded *) (void *) secret->data;
+  expand (expanded, key, (guint) key_len / 4);
+  expanded->width = width;
   return secret;
 }
 
@@ -168,9 +180,11 @@ decrypt_one (const Expanded *expanded, __m128i block)
   return _mm_aesdeclast_si128 (block, load (expanded->decrypt[expanded->rounds]));
 }
 
+/* --- Two blocks an instruction ------------------------------------------ */
+
 /* 16 blocks, all but the exclusive or with what CBC chains. */
 TARGET static inline __attribute__ ((always_inline)) void
-decrypt_wide (const Expanded *expanded, __m256i x[8])
+decrypt_twos (const Expanded *expanded, __m256i x[8])
 {
   __m256i key = _mm256_broadcastsi128_si256 (load (expanded->decrypt[0]));
 
@@ -190,19 +204,17 @@ decrypt_wide (const Expanded *expanded, __m256i x[8])
 #undef WORK
 }
 
-TARGET void
-tpd_aes_wide_ecb_decrypt (const TpdSecret *secret, guint8 *data, gsize len)
+TARGET static void
+ecb_twos (const Expanded *expanded, guint8 *data, gsize len)
 {
-  const Expanded *expanded = expanded_of (secret);
-
-  for (; len >= WIDE; data += WIDE, len -= WIDE)
+  for (; len >= TWO_WIDE; data += TWO_WIDE, len -= TWO_WIDE)
     {
       __m256i x[8];
 
 #define WORK(i) x[i] = load_two (data + 2 * BLOCK * (i))
       EIGHT (WORK);
 #undef WORK
-      decrypt_wide (expanded, x);
+      decrypt_twos (expanded, x);
 #define WORK(i) store_two (data + 2 * BLOCK * (i), x[i])
       EIGHT (WORK);
 #undef WORK
@@ -211,22 +223,19 @@ tpd_aes_wide_ecb_decrypt (const TpdSecret *secret, guint8 *data, gsize len)
     store (data, decrypt_one (expanded, load (data)));
 }
 
-TARGET void
-tpd_aes_wide_cbc_decrypt (const TpdSecret *secret, guint8 *data, gsize len, const guint8 iv[16])
+TARGET static void
+cbc_twos (const Expanded *expanded, guint8 *data, gsize len, __m128i previous)
 {
-  const Expanded *expanded = expanded_of (secret);
-  __m128i previous = load (iv);
-
-  for (; len >= WIDE; data += WIDE, len -= WIDE)
+  for (; len >= TWO_WIDE; data += TWO_WIDE, len -= TWO_WIDE)
     {
       __m256i x[8], first;
-      __m128i last = load (data + WIDE - BLOCK);
+      __m128i last = load (data + TWO_WIDE - BLOCK);
 
 #define WORK(i) x[i] = load_two (data + 2 * BLOCK * (i))
       EIGHT (WORK);
 #undef WORK
       first = _mm256_inserti128_si256 (_mm256_castsi128_si256 (previous), load (data), 1);
-      decrypt_wide (expanded, x);
+      decrypt_twos (expanded, x);
       /* From the end: each needs the ciphertext of the block before it. */
 #define WORK(i)                            \
   store_two (data + 2 * BLOCK * (7 - (i)), \
@@ -244,18 +253,156 @@ tpd_aes_wide_cbc_decrypt (const TpdSecret *secret, guint8 *data, gsize len, cons
     }
 }
 
-TARGET void
-tpd_aes_wide_encrypt_block (const TpdSecret *secret, guint8 block[16])
+/* --- Four, and what is left by twos --------------------------------------- */
+
+TARGET_FOUR static inline __m512i
+load_four (const guint8 *from)
+{
+  return _mm512_loadu_si512 ((const void *) from);
+}
+
+TARGET_FOUR static inline void
+store_four (guint8 *to, __m512i blocks)
+{
+  _mm512_storeu_si512 ((void *) to, blocks);
+}
+
+TARGET_FOUR static inline __m512i
+round_key_four (const guint8 *key)
+{
+  return _mm512_broadcast_i32x4 (_mm_loadu_si128 ((const __m128i *) (const void *) key));
+}
+
+/* 32 blocks, as above. */
+TARGET_FOUR static inline __attribute__ ((always_inline)) void
+decrypt_fours (const Expanded *expanded, __m512i x[8])
+{
+  __m512i key = round_key_four (expanded->decrypt[0]);
+
+#define WORK(i) x[i] = _mm512_xor_si512 (x[i], key)
+  EIGHT (WORK);
+#undef WORK
+  for (guint round = 1; round < expanded->rounds; round++)
+    {
+      key = round_key_four (expanded->decrypt[round]);
+#define WORK(i) x[i] = _mm512_aesdec_epi128 (x[i], key)
+      EIGHT (WORK);
+#undef WORK
+    }
+  key = round_key_four (expanded->decrypt[expanded->rounds]);
+#define WORK(i) x[i] = _mm512_aesdeclast_epi128 (x[i], key)
+  EIGHT (WORK);
+#undef WORK
+}
+
+TARGET_FOUR static void
+ecb_fours (const Expanded *expanded, guint8 *data, gsize len)
+{
+  for (; len >= FOUR_WIDE; data += FOUR_WIDE, len -= FOUR_WIDE)
+    {
+      __m512i x[8];
+
+#define WORK(i) x[i] = load_four (data + 4 * BLOCK * (i))
+      EIGHT (WORK);
+#undef WORK
+      decrypt_fours (expanded, x);
+#define WORK(i) store_four (data + 4 * BLOCK * (i), x[i])
+      EIGHT (WORK);
+#undef WORK
+    }
+  ecb_twos (expanded, data, len);
+}
+
+TARGET_FOUR static void
+cbc_fours (const Expanded *expanded, guint8 *data, gsize len, __m128i iv)
+{
+  /* The block before is its last one. */
+  __m512i previous = _mm512_broadcast_i32x4 (iv);
+
+  for (; len >= FOUR_WIDE; data += FOUR_WIDE, len -= FOUR_WIDE)
+    {
+      __m512i x[8], first, last = load_four (data + FOUR_WIDE - 4 * BLOCK);
+
+#define WORK(i) x[i] = load_four (data + 4 * BLOCK * (i))
+      EIGHT (WORK);
+#undef WORK
+      first = _mm512_alignr_epi64 (x[0], previous, 6);
+      decrypt_fours (expanded, x);
+#define WORK(i)                             \
+  store_four (data + 4 * BLOCK * (7 - (i)), \
+              _mm512_xor_si512 (x[7 - (i)], 7 - (i) == 0 ? first : load_four (data + 4 * BLOCK * (7 - (i)) - BLOCK)))
+      EIGHT (WORK);
+#undef WORK
+      previous = last;
+    }
+  cbc_twos (expanded, data, len, _mm512_extracti32x4_epi32 (previous, 3));
+}
+
+/* --- Either ---------------------------------------------------------------- */
+
+void
+tpd_aes_wide_ecb_decrypt (const TpdSecret *secret, guint8 *data, gsize len)
 {
   const Expanded *expanded = expanded_of (secret);
-  __m128i x = _mm_xor_si128 (load (block), load (expanded->encrypt[0]));
 
-  for (guint i = 1; i < expanded->rounds; i++)
-    x = _mm_aesenc_si128 (x, load (expanded->encrypt[i]));
-  store (block, _mm_aesenclast_si128 (x, load (expanded->encrypt[expanded->rounds])));
+  if (expanded->width == 4)
+    ecb_fours (expanded, data, len);
+  else
+    ecb_twos (expanded, data, len);
+}
+
+TARGET void
+tpd_aes_wide_cbc_decrypt (const TpdSecret *secret, guint8 *data, gsize len, const guint8 iv[16])
+{
+  const Expanded *expanded = expanded_of (secret);
+
+  if (expanded->width == 4)
+    cbc_fours (expanded, data, len, load (iv));
+  else
+    cbc_twos (expanded, data, len, load (iv));
+}
+
+TARGET void
+tpd_aes_wide_ecb_encrypt (const TpdSecret *secret, guint8 *data, gsize len)
+{
+  const Expanded *expanded = expanded_of (secret);
+
+  for (; len >= 8 * BLOCK; data += 8 * BLOCK, len -= 8 * BLOCK)
+    {
+      __m128i x[8], key = load (expanded->encrypt[0]);
+
+#define WORK(i) x[i] = _mm_xor_si128 (load (data + BLOCK * (i)), key)
+      EIGHT (WORK);
+#undef WORK
+      for (guint round = 1; round < expanded->rounds; round++)
+        {
+          key = load (expanded->encrypt[round]);
+#define WORK(i) x[i] = _mm_aesenc_si128 (x[i], key)
+          EIGHT (WORK);
+#undef WORK
+        }
+      key = load (expanded->encrypt[expanded->rounds]);
+#define WORK(i) store (data + BLOCK * (i), _mm_aesenclast_si128 (x[i], key))
+      EIGHT (WORK);
+#undef WORK
+    }
+  for (; len >= BLOCK; data += BLOCK, len -= BLOCK)
+    {
+      __m128i x = _mm_xor_si128 (load (data), load (expanded->encrypt[0]));
+
+      for (guint round = 1; round < expanded->rounds; round++)
+        x = _mm_aesenc_si128 (x, load (expanded->encrypt[round]));
+      store (data, _mm_aesenclast_si128 (x, load (expanded->encrypt[expanded->rounds])));
+    }
 }
 
 #else
+
+guint
+tpd_aes_wide_set_limit (guint blocks)
+{
+  return 0;
+}
 
 TpdSecret *
 tpd_aes_wide_new (const guint8 *key, gsize key_len)
@@ -276,7 +423,7 @@ tpd_aes_wide_cbc_decrypt (const TpdSecret *expanded, guint8 *data, gsize len, co
 }
 
 void
-tpd_aes_wide_encrypt_block (const TpdSecret *expanded, guint8 block[16])
+tpd_aes_wide_ecb_encrypt (const TpdSecret *expanded, guint8 *data, gsize len)
 {
   g_assert_not_reached ();
 }

@@ -301,19 +301,27 @@ xor_block (guint8 *block, const guint8 *other)
     block[i] ^= other[i];
 }
 
-/* The IVs of `count` segments from `segment` on. */
-static gboolean
-compute_ivs (const TpdContentCipher *cipher, CacheEntry *contexts, guint64 segment, guint count, guint8 *ivs)
+/* What is encrypted to the IVs of `count` segments from `segment` on. */
+static void
+put_counters (const TpdContentCipher *cipher, guint64 segment, guint count, guint8 *ivs)
 {
   guint64 factor = cipher->iv_rule == TPD_IV_OFFSET ? tpd_cipher_mode_segment (cipher->mode) : 1;
-  int len = (int) count * BLOCK, done = 0;
 
-  memset (ivs, 0, (gsize) len);
+  memset (ivs, 0, (gsize) count * BLOCK);
   for (guint i = 0; i < count; i++)
     {
       guint64 le = GUINT64_TO_LE ((segment + i) * factor);
       memcpy (ivs + (gsize) i * BLOCK, &le, sizeof le);
     }
+}
+
+/* The IVs of `count` segments from `segment` on. */
+static gboolean
+compute_ivs (const TpdContentCipher *cipher, CacheEntry *contexts, guint64 segment, guint count, guint8 *ivs)
+{
+  int len = (int) count * BLOCK, done = 0;
+
+  put_counters (cipher, segment, count, ivs);
   return EVP_EncryptUpdate (contexts->iv, ivs, &done, ivs, len) == 1 && done == len;
 }
 
@@ -351,6 +359,7 @@ static void
 wide_decrypt (const TpdContentCipher *cipher, guint8 *data, gsize len, guint64 offset)
 {
   gsize size = tpd_cipher_mode_segment (cipher->mode);
+  guint64 segment = offset / size;
 
   if (cipher->mode == TPD_CIPHER_ECB)
     {
@@ -359,16 +368,20 @@ wide_decrypt (const TpdContentCipher *cipher, guint8 *data, gsize len, guint64 o
     }
   while (len > 0)
     {
-      gsize run = MIN (len, size);
-      guint64 le = GUINT64_TO_LE (cipher->iv_rule == TPD_IV_OFFSET ? offset : offset / size);
-      guint8 iv[BLOCK] = { 0 };
+      guint8 ivs[BATCH_SEGMENTS * BLOCK];
+      guint count = (guint) MIN ((len + size - 1) / size, (gsize) BATCH_SEGMENTS);
 
-      memcpy (iv, &le, sizeof le);
-      tpd_aes_wide_encrypt_block (cipher->wide, iv);
-      tpd_aes_wide_cbc_decrypt (cipher->wide, data, run, iv);
-      data += run;
-      len -= run;
-      offset += run;
+      put_counters (cipher, segment, count, ivs);
+      tpd_aes_wide_ecb_encrypt (cipher->wide, ivs, (gsize) count * BLOCK);
+      segment += count;
+      for (guint i = 0; i < count; i++)
+        {
+          gsize run = MIN (len, size);
+
+          tpd_aes_wide_cbc_decrypt (cipher->wide, data, run, ivs + (gsize) i * BLOCK);
+          data += run;
+          len -= run;
+        }
     }
 }
 
