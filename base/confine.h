@@ -7,7 +7,9 @@
  *   Landlock       files: only what was declared, to read or to write; no
  *                  program is run; no TCP; no signal to a process outside
  *   seccomp        calls: what reading (and writing, if declared) needs; no
- *                  socket, no process, no tracing, no mount, no new code
+ *                  socket, no process, no tracing, no mount, no new code; no
+ *                  file is cut off by its name (O_TRUNC, truncate(2)), which
+ *                  Landlock leaves to it; no openat2(2), which answers ENOSYS
  *   capabilities   none but CAP_DAC_READ_SEARCH, if the process has it
  *   the rest       not dumpable, no core, no new privileges
  *
@@ -63,8 +65,8 @@ void tpd_confinement_write (TpdConfinement *confinement, const char *path);
  * Confines the process. Once, and before it has a second thread: Landlock and
  * capabilities bind the calling thread and those it makes later. Without
  * Landlock (a kernel before 5.13, or not switched on) warns and goes on with
- * what is left. Errors: TPD_ERROR_CONFINE, and then the process is not to read
- * anything.
+ * what is left; without seccomp it fails, since Landlock alone is not enough.
+ * Errors: TPD_ERROR_CONFINE, and then the process is not to read anything.
  */
 gboolean tpd_confine (const TpdConfinement *confinement, GError **error);
 

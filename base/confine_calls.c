@@ -13,6 +13,7 @@
  * its converters), but no memory can be written and run.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -71,9 +72,6 @@ static const char *const reading[] = {
   "lstat",
   "lstat64",
   "newfstatat",
-  "open",
-  "openat",
-  "openat2",
   "pread64",
   "preadv",
   "preadv2",
@@ -206,8 +204,8 @@ static const char *const reading[] = {
 
 /* Names of files: Landlock says where. */
 static const char *const writing[] = {
-  "link",    "linkat",    "mkdir", "mkdirat", "rename",   "renameat",   "renameat2", "rmdir",
-  "symlink", "symlinkat", "sync",  "syncfs",  "truncate", "truncate64", "unlink",    "unlinkat",
+  "link",  "linkat",  "mkdir",     "mkdirat", "rename", "renameat", "renameat2",
+  "rmdir", "symlink", "symlinkat", "sync",    "syncfs", "unlink",   "unlinkat",
 };
 
 static const char *const owners[] = {
@@ -276,6 +274,25 @@ allow_if (scmp_filter_ctx filter, const char *name, guint n, const struct scmp_a
   int number = seccomp_syscall_resolve_name (name);
 
   return number == __NR_SCMP_ERROR ? 0 : seccomp_rule_add_array (filter, SCMP_ACT_ALLOW, number, n, comparisons);
+}
+
+/*
+ * Nobody cuts off a file by its name, neither by truncate(2) nor with O_TRUNC,
+ * which works for files that are opened to be read: Landlock does not look for
+ * that (base/confine_paths.c). Descriptors that can be written are another matter.
+ */
+static int
+add_open_rules (scmp_filter_ctx filter)
+{
+  int openat2 = seccomp_syscall_resolve_name ("openat2");
+  int failed = allow_if (filter, "open", 1, &SCMP_A1 (SCMP_CMP_MASKED_EQ, O_TRUNC, 0));
+
+  if (failed == 0)
+    failed = allow_if (filter, "openat", 1, &SCMP_A2 (SCMP_CMP_MASKED_EQ, O_TRUNC, 0));
+  /* Its flags are in memory, out of sight. */
+  if (failed == 0 && openat2 != __NR_SCMP_ERROR)
+    failed = seccomp_rule_add (filter, SCMP_ACT_ERRNO (ENOSYS), openat2, 0);
+  return failed;
 }
 
 static int
@@ -366,6 +383,8 @@ add_rules (scmp_filter_ctx filter, TpdConfineFlags flags)
     failed = ADD_ALL (filter, SCMP_ACT_KILL_PROCESS, fatal);
   if (failed == 0)
     failed = ADD_ALL (filter, TPD_SANITIZED ? SCMP_ACT_ALLOW : SCMP_ACT_KILL_PROCESS, tracing);
+  if (failed == 0)
+    failed = add_open_rules (filter);
   if (failed == 0)
     failed = add_memory_rules (filter);
   if (failed == 0)

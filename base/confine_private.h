@@ -27,6 +27,7 @@ struct _TpdConfinement {
 };
 
 /* Each one layer, in the order in which they are to be called. */
-/* FALSE without an error: this kernel has none. */
+/* Never without the second: it does not keep files from being cut off. FALSE
+ * without an error: this kernel has none. */
 gboolean tpd_confine_paths (const TpdConfinement *confinement, GError **error);
 gboolean tpd_confine_system_calls (TpdConfineFlags flags, GError **error);

@@ -285,8 +285,8 @@ more_rights (void)
 
 /* Which layers close it by themselves: Landlock, the filter of system calls,
  * limits. IF_ROOT: needs rights that users lack. NOT_SANITIZED: the sanitizers
- * are allowed it. */
-enum { PATHS = 1, CALLS = 2, LIMITS = 4, IF_ROOT = 8, NOT_SANITIZED = 16 };
+ * are allowed it. IF_KERNEL: not every kernel has that. */
+enum { PATHS = 1, CALLS = 2, LIMITS = 4, IF_ROOT = 8, NOT_SANITIZED = 16, IF_KERNEL = 32 };
 
 typedef struct {
   const char *name;

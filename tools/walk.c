@@ -4,9 +4,10 @@
  *
  * Directories to be read wait on one stack as paths, so that no descriptor is
  * held for them and nothing but the stack grows; it spills to disk. A thread
- * takes the directory pushed last, which keeps the walk near the leaves and
- * the stack short. It reads it in pieces; a piece that is full is handed to a
- * thread that waits for work, or worked on at once when none does.
+ * takes the directory pushed last, which keeps the walk near the leaves, the
+ * stack short, and the directories on the way to it the same as for the one
+ * before. It reads it in pieces; a piece that is full is handed to a thread that
+ * waits for work, or worked on at once when none does.
  *
  * `outstanding` counts what must still come to an end: directories on the
  * stack and in the hands of a thread, and chunks handed over. When it is zero
@@ -61,6 +62,7 @@ typedef struct {
   TpdWalk *walk;
   gpointer user;
   char *buffer; /* DIRENT_BUFFER */
+  TpdWalkTrail *trail;
   Piece *piece; /* being filled */
   GPtrArray *subdirs;
 } Worker;
@@ -283,7 +285,7 @@ open_dir (Worker *worker, const char *path, int *errnum)
   *errnum = ENAMETOOLONG;
   if (strlen (path) <= PATH_BYTES_MAX)
     {
-      fd = tpd_walk_open_dir (walk->root_fd, path);
+      fd = tpd_walk_trail_open_dir (worker->trail, path);
       *errnum = errno;
     }
   if (fd < 0)
@@ -403,6 +405,7 @@ run (gpointer data)
 
   worker.user = walk->klass->thread_new (walk->data);
   worker.buffer = g_malloc (DIRENT_BUFFER);
+  worker.trail = tpd_walk_trail_new (walk->root_fd);
   worker.piece = piece_new ();
   worker.subdirs = g_ptr_array_new_with_free_func (g_free);
   while (take_work (walk, &piece, &path))
@@ -420,6 +423,7 @@ run (gpointer data)
     }
   g_ptr_array_unref (worker.subdirs);
   piece_free (worker.piece);
+  tpd_walk_trail_free (worker.trail);
   g_free (worker.buffer);
   walk->klass->thread_free (walk->data, worker.user);
   return NULL;

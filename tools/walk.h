@@ -83,7 +83,16 @@ gboolean tpd_walk_is_cancelled (const TpdWalk *walk);
 gboolean tpd_walk_finish (TpdWalk *walk, TpdWalkStats *stats, GError **error);
 
 /* Opens the directory `path` beneath `root_fd` without following a link. -1
- * with errno. */
+ * with errno: ELOOP for a link, EXDEV for a name "..". */
 int tpd_walk_open_dir (int root_fd, const char *path);
 /* Likewise the directory that `path` is in; `*name` points at its last part. */
 int tpd_walk_open_parent (int root_fd, const char *path, const char **name);
+
+/* Does the same for paths that are near each other: keeps the last few
+ * directories on the way to the last one open. For one thread. */
+typedef struct _TpdWalkTrail TpdWalkTrail;
+
+/* `root_fd` must outlive it. */
+TpdWalkTrail *tpd_walk_trail_new (int root_fd);
+void tpd_walk_trail_free (TpdWalkTrail *trail);
+int tpd_walk_trail_open_dir (TpdWalkTrail *trail, const char *path);
