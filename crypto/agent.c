@@ -249,7 +249,7 @@ serve_report (Agent *agent)
 /* --- Answers ------------------------------------------------------------ */
 
 static void
-answer (Agent *agent, TpdUnwrapRequest *request, TpdUnwrapReply *reply)
+answer (Agent *agent, TpdUnwrapRequest *request, const TpdPreparedBlock *prepared, TpdUnwrapReply *reply)
 {
   g_autoptr (GError) error = NULL;
   int index = tpd_loaded_keys_find (agent->keys, &request->key);
@@ -258,7 +258,7 @@ answer (Agent *agent, TpdUnwrapRequest *request, TpdUnwrapReply *reply)
     request->purpose = TPD_PURPOSE_READ;
   *reply = (TpdUnwrapReply){ .status = TPD_UNWRAP_UNAVAILABLE };
   if (index >= 0)
-    tpd_loaded_keys_unwrap (agent->keys, (guint) index, request, reply, &error);
+    tpd_loaded_keys_unwrap (agent->keys, (guint) index, request, prepared, reply, &error);
   note (agent, index, reply->status, error);
 }
 
@@ -272,18 +272,23 @@ is_slow (const Agent *agent, const TpdUnwrapRequest *request)
   return index >= 0 && ((const TpdLoadedKey *) g_ptr_array_index (agent->keys, (guint) index))->token != NULL;
 }
 
-/* `out` is secret memory for TPD_WIRE_REPLY_MAX bytes. */
+/* `prepared` has an element for each request, `out` is secret memory for
+ * TPD_WIRE_REPLY_MAX bytes. */
 static gboolean
-answer_all (Agent *agent, int fd, TpdWireRequest *requests, guint n, guint8 *out)
+answer_all (Agent *agent, int fd, TpdWireRequest *requests, guint n, TpdPreparedBlock *prepared, guint8 *out)
 {
+  const TpdUnwrapRequest *asked[TPD_UNWRAP_MANY];
   gsize len = 0;
 
+  for (guint i = 0; i < n; i++)
+    asked[i] = &requests[i].request;
+  tpd_loaded_keys_prepare (agent->keys, asked, n, prepared);
   for (guint i = 0; i < n; i++)
     {
       const gboolean last = i + 1 == n;
       TpdUnwrapReply reply;
 
-      answer (agent, &requests[i].request, &reply);
+      answer (agent, &requests[i].request, &prepared[i], &reply);
       len += tpd_wire_reply_write (requests[i].id, &reply, out + len);
       tpd_unwrap_reply_clear (&reply);
       if (!last && !is_slow (agent, &requests[i].request) && !is_slow (agent, &requests[i + 1].request))
@@ -321,7 +326,10 @@ serve (gpointer data)
       if (n <= 0 || n > TPD_WIRE_REQUEST_MAX
           || (n_requests = tpd_wire_requests_read (message, (gsize) n, requests)) == 0)
         break;
-      if (!answer_all (lane->agent, lane->fd, requests, n_requests, out))
+      TpdPreparedBlock *prepared = tpd_secret_alloc (n_requests * sizeof *prepared);
+      gboolean answered = answer_all (lane->agent, lane->fd, requests, n_requests, prepared, out);
+      tpd_secret_free (prepared, n_requests * sizeof *prepared);
+      if (!answered)
         break;
     }
   tpd_secret_free (out, TPD_WIRE_REPLY_MAX);

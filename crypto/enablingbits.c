@@ -369,11 +369,15 @@ static gboolean
 local_run (TpdPrivateOperation *self, TpdSealType type, guint attempt, const guint8 *block, TpdOpened *opened,
            GError **error)
 {
+  const TpdLocalOperation *local = (const TpdLocalOperation *) self;
   const gsize len = self->public_key->len;
   guint8 *em = tpd_secret_alloc (len);
 
   /* Fails only when memory is out, and leaves zeros, which fit no padding. */
-  (void) tpd_private_key_raw (((TpdLocalOperation *) self)->key, block, len, em);
+  if (local->prepared != NULL && local->prepared->done && memcmp (local->prepared->block, block, len) == 0)
+    memcpy (em, local->prepared->em, len);
+  else
+    (void) tpd_private_key_raw (local->key, block, len, em);
   unpad_all (opened, type, em, len);
   tpd_secret_free (em, len);
   return TRUE;
@@ -384,7 +388,7 @@ tpd_local_operation_init (TpdLocalOperation *operation, TpdPrivateKey *key)
 {
   static const TpdPrivateOperationClass klass = { local_attempts, local_run, NULL };
 
-  *operation = (TpdLocalOperation){ { &klass, tpd_private_key_public (key) }, key };
+  *operation = (TpdLocalOperation){ { &klass, tpd_private_key_public (key) }, key, NULL };
   return &operation->base;
 }
 
@@ -403,6 +407,26 @@ copy_block (const TpdUnwrapRequest *request, gboolean reversed, guint8 *block, g
       block[i] = block[len - 1 - i];
       block[len - 1 - i] = byte;
     }
+}
+
+void
+tpd_enabling_bits_prepare (TpdPrivateKey *key, const TpdUnwrapRequest *const *requests, guint n,
+                           TpdPreparedBlock *const *prepared)
+{
+  const guint8 *in[TPD_UNWRAP_MANY];
+  guint8 *out[TPD_UNWRAP_MANY];
+  guint done;
+
+  g_assert (n > 0 && n <= TPD_UNWRAP_MANY);
+  for (guint i = 0; i < n; i++)
+    {
+      copy_block (requests[i], FALSE, prepared[i]->block, tpd_private_key_public (key)->len);
+      in[i] = prepared[i]->block;
+      out[i] = prepared[i]->em;
+    }
+  done = tpd_private_key_raw_many (key, in, out, n);
+  for (guint i = 0; i < n; i++)
+    prepared[i]->done = (done >> i & 1) != 0;
 }
 
 /*

@@ -49,10 +49,27 @@ struct _TpdPrivateOperation {
   const TpdPublicKey *public_key;
 };
 
+/* What a key made of the block that a request is tried with first; lives in
+ * secret memory. */
+typedef struct {
+  gboolean done;
+  guint8 block[TPD_RSA_MAX_BYTES];
+  guint8 em[TPD_RSA_MAX_BYTES];
+} TpdPreparedBlock;
+
+/*
+ * Does the private operation that each of `n` requests to `key`, at most
+ * TPD_UNWRAP_MANY, begins with: all at once costs less. What was not done is left
+ * to tpd_enabling_bits_unwrap_with().
+ */
+void tpd_enabling_bits_prepare (TpdPrivateKey *key, const TpdUnwrapRequest *const *requests, guint n,
+                                TpdPreparedBlock *const *prepared);
+
 /* A key of this process; no cleanup, `key` must outlive it. */
 typedef struct {
   TpdPrivateOperation base;
   TpdPrivateKey *key;
+  const TpdPreparedBlock *prepared; /* of the request; may be NULL */
 } TpdLocalOperation;
 
 TpdPrivateOperation *tpd_local_operation_init (TpdLocalOperation *operation, TpdPrivateKey *key);

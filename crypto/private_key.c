@@ -8,7 +8,8 @@
  * it is in ordinary memory, which the key agent therefore locks as a whole
  * (crypto/secret.c says why it is not done otherwise). It is shared by all
  * threads: an EVP_PKEY_CTX is in the hands of one at a time, and OpenSSL guards
- * the blinding of the key by its own lock.
+ * the blinding of the key by its own lock. Several blocks at once go to
+ * crypto/rsa_wide.h, and to OpenSSL whenever that cannot or does not do it.
  */
 #include "crypto/private_key.h"
 
@@ -24,6 +25,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "crypto/provider.h"
+#include "crypto/rsa_wide.h"
 
 #define KEY_MIN_BITS 1024
 #define KEY_MAX_BITS 4096
@@ -41,12 +43,17 @@
 /* More are made, and freed, when more threads are at work. */
 #define MAX_IDLE 64
 
+/* Fewer blocks are done one by one as fast. */
+#define WIDE_WORTH 4
+
 struct _TpdPrivateKey {
   TpdPublicKey public_key;
   EVP_PKEY *pkey;
   GMutex lock; /* protects those below */
   guint n_idle;
   EVP_PKEY_CTX *idle[MAX_IDLE]; /* ready for an operation, used by nobody */
+  gboolean asked_wide;          /* `wide` is what it will be */
+  TpdRsaWide *wide;             /* NULL where that is not possible */
   int ref_count;                /* atomic */
 };
 
@@ -360,6 +367,7 @@ tpd_private_key_unref (TpdPrivateKey *key)
     return;
   while (key->n_idle > 0)
     EVP_PKEY_CTX_free (key->idle[--key->n_idle]);
+  tpd_rsa_wide_free (key->wide);
   EVP_PKEY_free (key->pkey);
   g_mutex_clear (&key->lock);
   g_free (key);
@@ -424,4 +432,67 @@ tpd_private_key_raw (TpdPrivateKey *key, const guint8 *in, gsize len, guint8 *ou
   if (!ok)
     tpd_wipe (out, len);
   return ok;
+}
+
+/* Made when it is first needed: many keys never see two blocks at once. */
+static TpdRsaWide *
+wide_of (TpdPrivateKey *key)
+{
+  TpdRsaWide *wide;
+
+  g_mutex_lock (&key->lock);
+  if (!key->asked_wide)
+    {
+      ERR_set_mark ();
+      key->wide = tpd_rsa_wide_new (key->pkey);
+      ERR_pop_to_mark ();
+      key->asked_wide = TRUE;
+    }
+  wide = key->wide;
+  g_mutex_unlock (&key->lock);
+  return wide;
+}
+
+/* At most TPD_RSA_WIDE_BLOCKS; a bit for each that is done. */
+static guint
+raw_together (TpdPrivateKey *key, const guint8 *const *in, guint8 *const *out, guint n)
+{
+  TpdRsaWide *wide = n >= WIDE_WORTH && key->public_key.len == TPD_RSA_WIDE_BYTES ? wide_of (key) : NULL;
+  const guint8 *below[TPD_RSA_WIDE_BLOCKS];
+  guint8 *result[TPD_RSA_WIDE_BLOCKS];
+  guint index[TPD_RSA_WIDE_BLOCKS], n_below = 0, good = 0, done = 0;
+
+  if (wide == NULL)
+    return 0;
+  for (guint i = 0; i < n; i++)
+    if (memcmp (in[i], key->public_key.modulus, TPD_RSA_WIDE_BYTES) < 0)
+      {
+        below[n_below] = in[i];
+        result[n_below] = out[i];
+        index[n_below++] = i;
+      }
+  if (n_below > 0)
+    good = tpd_rsa_wide_private (wide, below, result, n_below);
+  for (guint i = 0; i < n_below; i++)
+    done |= (good >> i & 1) << index[i];
+  return done;
+}
+
+guint
+tpd_private_key_raw_many (TpdPrivateKey *key, const guint8 *const *in, guint8 *const *out, guint n)
+{
+  guint all_done = 0;
+
+  g_assert (n <= TPD_PRIVATE_KEY_MANY);
+  for (guint from = 0; from < n; from += TPD_RSA_WIDE_BLOCKS)
+    {
+      const guint left = MIN (n - from, TPD_RSA_WIDE_BLOCKS);
+      guint done = raw_together (key, in + from, out + from, left);
+
+      for (guint i = 0; i < left; i++)
+        if (!(done >> i & 1) && tpd_private_key_raw (key, in[from + i], key->public_key.len, out[from + i]))
+          done |= 1u << i;
+      all_done |= done << from;
+    }
+  return all_done;
 }

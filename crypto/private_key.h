@@ -41,3 +41,13 @@ const TpdPublicKey *tpd_private_key_public (const TpdPrivateKey *key);
  * as the modulus, big-endian. FALSE if in >= n or OpenSSL fails. Thread-safe.
  */
 gboolean tpd_private_key_raw (TpdPrivateKey *key, const guint8 *in, gsize len, guint8 *out);
+
+#define TPD_PRIVATE_KEY_MANY 32
+
+/*
+ * The same for `n` blocks, at most TPD_PRIVATE_KEY_MANY, all as long as the
+ * modulus: several at once where processor and key allow it (crypto/rsa_wide.h).
+ * Gives a bit, 1 << i, for each `out[i]` that was calculated; the others are
+ * zeros. Thread-safe.
+ */
+guint tpd_private_key_raw_many (TpdPrivateKey *key, const guint8 *const *in, guint8 *const *out, guint n);

@@ -15,14 +15,10 @@
  * The secure heap does not hold all of a private key. EVP_PKEY_fromdata() of
  * OpenSSL 3.0 makes ordinary numbers of its parameters, and the Montgomery
  * contexts of the primes are copies in the ordinary heap in every version.
- * Doing the RSA arithmetic here, on numbers in the secure heap, would need the
- * same contexts, and would give up OpenSSL's blinding and its conversions in
- * constant time, whose lack can be measured from far away; a swapped page
- * needs the disk. So the arithmetic stays OpenSSL's, and the process that
- * holds keys locks more than the secure heap: all its memory where it may, or
- * else its malloc heap, which is made to be the only one and large enough
- * before it is locked. It runs nothing but the agent, is undumpable, and dies
- * with the mount.
+ * So the process that holds keys locks more than the secure heap: all its memory
+ * where it may, or else its malloc heap, which is made to be the only one and
+ * large enough before it is locked. It runs nothing but the agent, is undumpable,
+ * and dies with the mount.
  */
 #include "crypto/secret.h"
 

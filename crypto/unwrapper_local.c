@@ -54,12 +54,45 @@ open_second_seal (GPtrArray *keys, guint first, TpdUnwrapReply *reply, GError **
 }
 
 void
-tpd_loaded_keys_unwrap (GPtrArray *keys, guint index, const TpdUnwrapRequest *request, TpdUnwrapReply *reply,
-                        GError **error)
+tpd_loaded_keys_prepare (GPtrArray *keys, const TpdUnwrapRequest *const *requests, guint n, TpdPreparedBlock *prepared)
 {
-  TpdLocalOperation local;
+  int wanted[TPD_UNWRAP_MANY];
 
-  tpd_enabling_bits_unwrap_with (operation_of (g_ptr_array_index (keys, index), &local), request, reply, error);
+  g_assert (n <= TPD_UNWRAP_MANY);
+  for (guint i = 0; i < n; i++)
+    wanted[i] = tpd_loaded_keys_find (keys, &requests[i]->key);
+  /* Those of one key go together; there are seldom two. */
+  for (guint first = 0; first < n; first++)
+    {
+      const int index = wanted[first];
+      const TpdLoadedKey *loaded = index >= 0 ? g_ptr_array_index (keys, (guint) index) : NULL;
+      const TpdUnwrapRequest *same[TPD_UNWRAP_MANY];
+      TpdPreparedBlock *blocks[TPD_UNWRAP_MANY];
+      guint n_same = 0;
+
+      if (loaded == NULL || loaded->key == NULL)
+        continue;
+      for (guint i = first; i < n; i++)
+        if (wanted[i] == index)
+          {
+            same[n_same] = requests[i];
+            blocks[n_same++] = &prepared[i];
+            wanted[i] = -1;
+          }
+      tpd_enabling_bits_prepare (loaded->key, same, n_same, blocks);
+    }
+}
+
+void
+tpd_loaded_keys_unwrap (GPtrArray *keys, guint index, const TpdUnwrapRequest *request, const TpdPreparedBlock *prepared,
+                        TpdUnwrapReply *reply, GError **error)
+{
+  TpdLocalOperation local = { .prepared = NULL };
+  TpdPrivateOperation *operation = operation_of (g_ptr_array_index (keys, index), &local);
+
+  /* Of a key in a token nothing is prepared, and `local` not used. */
+  local.prepared = prepared;
+  tpd_enabling_bits_unwrap_with (operation, request, reply, error);
   if (reply->second)
     open_second_seal (keys, index, reply, error);
 }
@@ -71,7 +104,7 @@ local_unwrap (TpdUnwrapper *self, const TpdUnwrapRequest *request, TpdUnwrapRepl
   int index = tpd_loaded_keys_find (keys, &request->key);
 
   if (index >= 0)
-    tpd_loaded_keys_unwrap (keys, (guint) index, request, reply, NULL);
+    tpd_loaded_keys_unwrap (keys, (guint) index, request, NULL, reply, NULL);
 }
 
 static void

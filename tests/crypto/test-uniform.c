@@ -16,6 +16,8 @@ static struct {
 
 gboolean __real_tpd_private_key_raw (TpdPrivateKey *key, const guint8 *in, gsize len, guint8 *out);
 gboolean __wrap_tpd_private_key_raw (TpdPrivateKey *key, const guint8 *in, gsize len, guint8 *out);
+guint __real_tpd_private_key_raw_many (TpdPrivateKey *key, const guint8 *const *in, guint8 *const *out, guint n);
+guint __wrap_tpd_private_key_raw_many (TpdPrivateKey *key, const guint8 *const *in, guint8 *const *out, guint n);
 gboolean __real_tpd_unpad_pkcs1 (const guint8 *em, gsize em_len, guint8 *out, gsize *out_len);
 gboolean __wrap_tpd_unpad_pkcs1 (const guint8 *em, gsize em_len, guint8 *out, gsize *out_len);
 gboolean __real_tpd_unpad_oaep (const guint8 *em, gsize em_len, gboolean sha256, guint8 *out, gsize *out_len);
@@ -30,6 +32,16 @@ __wrap_tpd_private_key_raw (TpdPrivateKey *key, const guint8 *in, gsize len, gui
   /* One that OpenSSL rejects at the door is no work. */
   work.rsa += ok;
   return ok;
+}
+
+guint
+__wrap_tpd_private_key_raw_many (TpdPrivateKey *key, const guint8 *const *in, guint8 *const *out, guint n)
+{
+  guint done = __real_tpd_private_key_raw_many (key, in, out, n);
+
+  for (guint i = 0; i < n; i++)
+    work.rsa += done >> i & 1;
+  return done;
 }
 
 gboolean
@@ -177,6 +189,71 @@ test_refusals_of_bytes (void)
         }
 }
 
+/* Of several requests at once, what their first operation made of each is used:
+ * one that is refused costs the second, as ever. */
+static void
+test_together (void)
+{
+  guint8 sealed[N_WAYS + 1][128 + 4096 + 32];
+  TpdUnwrapRequest requests[N_WAYS + 1];
+  const TpdUnwrapRequest *asked[N_WAYS + 1];
+  TpdPreparedBlock blocks[N_WAYS + 1] = { { 0 } }, *prepared[N_WAYS + 1];
+
+  for (guint i = 0; i <= N_WAYS; i++)
+    {
+      const Recipe r = i < N_WAYS ? wrong (2, TPD_SEAL_V2, (Way) i) : recipe (2);
+      requests[i] = (TpdUnwrapRequest){
+        .sealed = sealed[i], .sealed_len = seal (&r, sealed[i]), .type = TPD_SEAL_V2, .principals = ""
+      };
+      asked[i] = &requests[i];
+      prepared[i] = &blocks[i];
+    }
+  memset (&work, 0, sizeof work);
+  tpd_enabling_bits_prepare (own_key, asked, N_WAYS + 1, prepared);
+  g_assert_cmpuint (work.rsa, ==, N_WAYS + 1);
+  for (guint i = 0; i <= N_WAYS; i++)
+    {
+      TpdLocalOperation local;
+      TpdPrivateOperation *operation = tpd_local_operation_init (&local, own_key);
+      g_auto (TpdUnwrapReply) reply = { 0 };
+
+      local.prepared = prepared[i];
+      memset (&work, 0, sizeof work);
+      tpd_enabling_bits_unwrap_with (operation, &requests[i], &reply, NULL);
+      g_assert_cmpint (reply.status, ==, i < N_WAYS ? TPD_UNWRAP_REFUSED : TPD_UNWRAP_OK);
+      g_assert_cmpuint (work.rsa, ==, i < N_WAYS ? 1 : 0);
+      g_assert_cmpuint (work.aes, ==, i < N_WAYS ? 2 : 1);
+      g_assert_cmpuint (work.oaep_sha1, ==, i < N_WAYS ? 2 : 1);
+      g_assert_cmpuint (work.oaep_sha256, ==, i < N_WAYS ? 2 : 1);
+    }
+}
+
+/* What was prepared of another request is not used. */
+static void
+test_prepared_of_another (void)
+{
+  guint8 sealed[2][128 + 4096 + 32];
+  const Recipe good = recipe (2), bad = wrong (2, TPD_SEAL_V2, ENABLING_VERSION);
+  const TpdUnwrapRequest requests[2] = {
+    { .sealed = sealed[0], .sealed_len = seal (&good, sealed[0]), .type = TPD_SEAL_V2, .principals = "" },
+    { .sealed = sealed[1], .sealed_len = seal (&bad, sealed[1]), .type = TPD_SEAL_V2, .principals = "" },
+  };
+  const TpdUnwrapRequest *asked[2] = { &requests[0], &requests[1] };
+  TpdPreparedBlock blocks[2] = { { 0 } }, *prepared[2] = { &blocks[0], &blocks[1] };
+
+  tpd_enabling_bits_prepare (own_key, asked, 2, prepared);
+  for (guint i = 0; i < 2; i++)
+    {
+      TpdLocalOperation local;
+      TpdPrivateOperation *operation = tpd_local_operation_init (&local, own_key);
+      g_auto (TpdUnwrapReply) reply = { 0 };
+
+      local.prepared = prepared[1 - i];
+      tpd_enabling_bits_unwrap_with (operation, &requests[i], &reply, NULL);
+      g_assert_cmpint (reply.status, ==, i == 0 ? TPD_UNWRAP_OK : TPD_UNWRAP_REFUSED);
+    }
+}
+
 /* What opens costs one operation. */
 static void
 test_success (void)
@@ -197,6 +274,8 @@ main (int argc, char **argv)
   make_own_key ();
   g_test_add_func ("/uniform/every-refusal-costs-the-same", test_refusals);
   g_test_add_func ("/uniform/wrong-sizes-and-blocks-too", test_refusals_of_bytes);
+  g_test_add_func ("/uniform/requests-together-too", test_together);
+  g_test_add_func ("/uniform/what-was-prepared-of-another-is-not-used", test_prepared_of_another);
   g_test_add_func ("/uniform/success-costs-one-operation", test_success);
   int status = g_test_run ();
   tpd_private_key_unref (own_key);

@@ -258,6 +258,26 @@ class Opens(Hsm):
         expected = b"".join((tool.FIXTURES / "plain" / e["plain_path"]).read_bytes() for e in entries)
         self.assertEqual(result.stdout, expected)
 
+    def test_copies_with_keys_of_token_and_file_together(self):
+        """One worker asks for sixteen files in one message, whose keys are here and there."""
+        entries = fixtures_of("hsm", "onprem", "mode1", "cloud")
+        self.assertEqual(len({e["key_role"] for e in entries}), 4)
+        source, target = self.hsm.folder / "source", self.hsm.folder / "target"
+        source.mkdir()
+        for number, entry in enumerate(entries):
+            shutil.copy(tool.SHARE / entry["path"],
+                        source / f"{number:04}{pathlib.Path(entry['path']).name.encode().hex()[:40]}")
+        keyring = self.hsm.keyring("keyring", *self.all,
+                                   [f"file={tool.KEYS / 'tpd-cloud.xml'}",
+                                    f"password-file={tool.password_file('tpd-cloud.xml')}"])
+        result = self.run_tpd("materialize", "--quiet", "--allow-insecure-files", "--jobs", "1", "--keyring", keyring,
+                              source, target)
+        self.assertEqual((result.status, result.stderr), (0, ""))
+        got = {path.name[:4]: path.read_bytes() for path in target.iterdir() if path.is_file()}
+        want = {f"{number:04}": (tool.FIXTURES / "plain" / entry["plain_path"]).read_bytes()
+                for number, entry in enumerate(entries)}
+        self.assertEqual(got, want)
+
     def test_no_helper_is_left(self):
         # Orphans come to us.
         self.assertEqual(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0)
