@@ -87,14 +87,24 @@ struct _TpdRsaWide {
   guint64 unblind[DIGITS][N_LANES]; /* r^-1 * R mod n */
 };
 
-/* What one batch works on. */
+/* What one batch works on: in secret memory, so that nothing is on the stack but
+ * what the compiler puts there. */
 typedef struct {
-  Lanes powers[N_POWERS][PRIME_DIGITS];
+  union {
+    Lanes powers[N_POWERS][PRIME_DIGITS];
+    struct {
+      Lanes base[DIGITS], x[DIGITS];
+      Lanes less[DIGITS];
+    };
+  };
+  Lanes factor[PRIME_DIGITS];
   Lanes block[DIGITS];
   Lanes unblind[DIGITS];
   Lanes result[DIGITS];
   Lanes u[PRIME_DIGITS], v[PRIME_DIGITS];
 } Work;
+
+static const guint64 number_one[DIGITS] = { 1 };
 
 #define WORK_ALIGN 64
 #define WORK_SIZE (sizeof (Work) + WORK_ALIGN)
@@ -140,10 +150,11 @@ carry_along (Lanes *x, const guint n)
 /*
  * out = a * b / R mod m; `out` may be `a` or `b`. Row by row: the next digit of
  * b times a, and as much of m as makes the lowest digit zero, which is then
- * dropped. A sum takes 4 products a row, 160 in all: less than 2^60.
+ * dropped. A sum takes 4 products a row, 160 in all: less than 2^60. Without `b`
+ * it is the same number in all lanes, of `digits`.
  */
 TARGET static inline __attribute__ ((always_inline)) void
-multiply (Lanes *out, const Lanes *a, const Lanes *b, const Modulus *m, const guint n)
+multiply (Lanes *out, const Lanes *a, const Lanes *b, const guint64 *digits, const Modulus *m, const guint n)
 {
   const Lanes zero = _mm512_setzero_si512 (), minus_inverse = everywhere (m->minus_inverse);
   const Lanes first = everywhere (m->value[0]);
@@ -154,7 +165,7 @@ multiply (Lanes *out, const Lanes *a, const Lanes *b, const Modulus *m, const gu
     sum[i] = zero;
   for (guint row = 0; row < n; row++)
     {
-      Lanes digit = b[row];
+      Lanes digit = b != NULL ? b[row] : everywhere (digits[row]);
       Lanes lowest = low (sum[0], a[0], digit);
       Lanes times = low (zero, lowest, minus_inverse);
       Lanes carry = _mm512_srli_epi64 (low (lowest, first, times), DIGIT_BITS);
@@ -178,45 +189,32 @@ multiply (Lanes *out, const Lanes *a, const Lanes *b, const Modulus *m, const gu
 TARGET static __attribute__ ((noinline)) void
 multiply_prime (Lanes *out, const Lanes *a, const Lanes *b, const Modulus *m)
 {
-  multiply (out, a, b, m, PRIME_DIGITS);
+  multiply (out, a, b, NULL, m, PRIME_DIGITS);
+}
+
+TARGET static __attribute__ ((noinline)) void
+multiply_prime_by (Lanes *out, const Lanes *a, const guint64 *digits, const Modulus *m)
+{
+  multiply (out, a, NULL, digits, m, PRIME_DIGITS);
 }
 
 TARGET static __attribute__ ((noinline)) void
 multiply_whole (Lanes *out, const Lanes *a, const Lanes *b, const Modulus *m)
 {
-  multiply (out, a, b, m, DIGITS);
+  multiply (out, a, b, NULL, m, DIGITS);
 }
 
-TARGET static void
-spread (Lanes *out, const guint64 *digits, guint n)
-{
-  for (guint i = 0; i < n; i++)
-    out[i] = everywhere (digits[i]);
-}
-
-TARGET static void
-multiply_prime_by (Lanes *out, const Lanes *a, const guint64 *digits, const Modulus *m)
-{
-  Lanes b[PRIME_DIGITS];
-
-  spread (b, digits, PRIME_DIGITS);
-  multiply_prime (out, a, b, m);
-}
-
-TARGET static void
+TARGET static __attribute__ ((noinline)) void
 multiply_whole_by (Lanes *out, const Lanes *a, const guint64 *digits, const Modulus *m)
 {
-  Lanes b[DIGITS];
-
-  spread (b, digits, DIGITS);
-  multiply_whole (out, a, b, m);
+  multiply (out, a, NULL, digits, m, DIGITS);
 }
 
-/* From below 2m to below m. */
+/* From below 2m to below m. Overwrites the powers. */
 TARGET static void
-reduce (Lanes *x, const Modulus *m, guint n)
+reduce (Work *work, Lanes *x, const Modulus *m, guint n)
 {
-  Lanes less[DIGITS], borrow = _mm512_setzero_si512 ();
+  Lanes *less = work->less, borrow = _mm512_setzero_si512 ();
   __mmask8 was_below;
 
   for (guint i = 0; i < n; i++)
@@ -253,7 +251,7 @@ TARGET static void
 power_of_block (Work *work, Lanes *x, const guint8 *exponent, const Modulus *m)
 {
   Lanes (*powers)[PRIME_DIGITS] = work->powers;
-  Lanes factor[PRIME_DIGITS];
+  Lanes *factor = work->factor;
 
   /* block = upper * R + lower; each product is below 2m, and so is below R with
    * all that is left of the other. */
@@ -263,7 +261,8 @@ power_of_block (Work *work, Lanes *x, const guint8 *exponent, const Modulus *m)
     powers[1][i] = _mm512_add_epi64 (powers[1][i], x[i]);
   carry_along (powers[1], PRIME_DIGITS);
 
-  spread (powers[0], m->one, PRIME_DIGITS);
+  for (guint i = 0; i < PRIME_DIGITS; i++)
+    powers[0][i] = everywhere (m->one[i]);
   for (guint power = 2; power < N_POWERS; power++)
     multiply_prime (powers[power], powers[power - 1], powers[1], m);
 
@@ -272,17 +271,15 @@ power_of_block (Work *work, Lanes *x, const guint8 *exponent, const Modulus *m)
       pick (factor, powers, i % 2 == 0 ? exponent[i / 2] >> WINDOW_BITS : exponent[i / 2] & (N_POWERS - 1));
       if (i == 0)
         {
-          memcpy (x, factor, sizeof factor);
+          memcpy (x, factor, sizeof work->factor);
           continue;
         }
       for (guint square = 0; square < WINDOW_BITS; square++)
         multiply_prime (x, x, x, m);
       multiply_prime (x, x, factor, m);
     }
-  memset (factor, 0, sizeof factor);
-  factor[0] = everywhere (1);
-  multiply_prime (x, x, factor, m);
-  reduce (x, m, PRIME_DIGITS);
+  multiply_prime_by (x, x, number_one, m);
+  reduce (work, x, m, PRIME_DIGITS);
 }
 
 /* result = v + q * ((u - v) * qInv mod p), which is below n. */
@@ -296,7 +293,7 @@ join (const TpdRsaWide *wide, Work *work)
     u[i] = _mm512_sub_epi64 (_mm512_add_epi64 (u[i], everywhere (2 * wide->p.value[i])), v[i]);
   carry_along (u, PRIME_DIGITS);
   multiply_prime_by (u, u, wide->qinv, &wide->p);
-  reduce (u, &wide->p, PRIME_DIGITS);
+  reduce (work, u, &wide->p, PRIME_DIGITS);
 
   for (guint i = 0; i < DIGITS; i++)
     sum[i] = i < PRIME_DIGITS ? v[i] : _mm512_setzero_si512 ();
@@ -315,21 +312,19 @@ join (const TpdRsaWide *wide, Work *work)
 TARGET static guint
 prove (const TpdRsaWide *wide, Work *work)
 {
-  Lanes base[DIGITS], x[DIGITS], one[DIGITS], differ = _mm512_setzero_si512 ();
+  Lanes *base = work->base, *x = work->x, differ = _mm512_setzero_si512 ();
   int top = g_bit_nth_msf (wide->exponent, -1);
 
   multiply_whole_by (base, work->result, wide->n.r2, &wide->n);
-  memcpy (x, base, sizeof x);
+  memcpy (x, base, sizeof work->x);
   for (int bit = top - 1; bit >= 0; bit--)
     {
       multiply_whole (x, x, x, &wide->n);
       if (wide->exponent >> bit & 1)
         multiply_whole (x, x, base, &wide->n);
     }
-  memset (one, 0, sizeof one);
-  one[0] = everywhere (1);
-  multiply_whole (x, x, one, &wide->n);
-  reduce (x, &wide->n, DIGITS);
+  multiply_whole_by (x, x, number_one, &wide->n);
+  reduce (work, x, &wide->n, DIGITS);
   for (guint i = 0; i < DIGITS; i++)
     differ = _mm512_or_si512 (differ, _mm512_xor_si512 (x[i], work->block[i]));
   return _mm512_testn_epi64_mask (differ, differ);
@@ -617,13 +612,13 @@ private_in (TpdRsaWide *wide, Work *work, const guint8 *const *in, guint8 *const
     }
   load_blocks (work->block, in, n);
   multiply_whole (work->block, work->block, work->result, &wide->n);
-  reduce (work->block, &wide->n, DIGITS);
+  reduce (work, work->block, &wide->n, DIGITS);
   power_of_block (work, work->u, wide->dp, &wide->p);
   power_of_block (work, work->v, wide->dq, &wide->q);
   join (wide, work);
   good = prove (wide, work);
   multiply_whole (work->result, work->result, work->unblind, &wide->n);
-  reduce (work->result, &wide->n, DIGITS);
+  reduce (work, work->result, &wide->n, DIGITS);
   store_blocks (work->result, out, n, good);
   return good;
 }
