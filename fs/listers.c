@@ -4,16 +4,25 @@
  * that have begun: one that comes later finds the job over, and lets go of it.
  *
  * Waking threads that find the processors busy costs more than they bring, so
- * there are no more of them than processors at first. Where an item takes long,
+ * there are no more of them than processors at first. Where items take long,
  * because the source is far, each asks for one more.
+ *
+ * Work on what is not asked for yet can keep a processor busy for milliseconds,
+ * and a thread that was woken there, to answer what is asked now, waits behind it,
+ * even if another processor is idle: the scheduler does not look again. So helpers
+ * work in stints. In between nobody waits for them, and they let others go first.
  */
 #include "fs/listers.h"
+
+#include <sched.h>
 
 /* Fewer are done sooner than another thread is awake. */
 #define ITEMS_A_HELPER 12
 #define MAX_HELPERS 8
-/* An item that takes longer was waited for, not worked on. */
+/* Two items in a row that take longer were waited for, not worked on. */
 #define SLOW_US 300
+/* Items in a stint of a helper: less than a tenth of a millisecond. */
+#define STINT 8
 
 /* Counted: by the caller and by each helper that was asked. */
 struct _TpdListersJob {
@@ -50,48 +59,61 @@ ask_for_help (TpdListersJob *job)
       || !__atomic_compare_exchange_n (&job->asked, &asked, asked + 1, FALSE, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
     return;
   g_atomic_int_inc (&job->refs);
-  if (!g_thread_pool_push (job->listers, job, NULL))
-    job_unref (job);
+  /* Where no thread can be made, it waits for one that is there. */
+  g_thread_pool_push (job->listers, job, NULL);
 }
 
-static void
-job_work (TpdListersJob *job)
+/* Does `max` items at most. FALSE: none is left. */
+static gboolean
+job_work (TpdListersJob *job, guint max)
 {
   gint64 before = g_get_monotonic_time ();
+  guint slow = 0;
 
-  for (;;)
+  for (guint i = 0; i < max; i++)
     {
       guint number = __atomic_fetch_add (&job->next, 1, __ATOMIC_RELAXED);
       gint64 now;
 
       if (number >= job->n)
-        break;
+        return FALSE;
       job->work (job->data, number);
       now = g_get_monotonic_time ();
-      if (now - before > SLOW_US && job->n - number > ITEMS_A_HELPER)
+      slow = now - before > SLOW_US ? slow + 1 : 0;
+      if (slow > 1 && job->n - number > ITEMS_A_HELPER)
         ask_for_help (job);
       before = now;
     }
+  return TRUE;
+}
+
+/* FALSE: nothing is left to do. */
+static gboolean
+help_a_while (TpdListersJob *job)
+{
+  gboolean late, more;
+
+  g_mutex_lock (&job->lock);
+  late = job->over;
+  job->busy += !late;
+  g_mutex_unlock (&job->lock);
+  if (late)
+    return FALSE;
+  more = job_work (job, STINT);
+  g_mutex_lock (&job->lock);
+  if (--job->busy == 0 && job->over)
+    g_cond_signal (&job->done);
+  g_mutex_unlock (&job->lock);
+  return more;
 }
 
 static void
 help (gpointer item, gpointer unused)
 {
   TpdListersJob *job = item;
-  gboolean late;
 
-  g_mutex_lock (&job->lock);
-  late = job->over;
-  job->busy += !late;
-  g_mutex_unlock (&job->lock);
-  if (!late)
-    {
-      job_work (job);
-      g_mutex_lock (&job->lock);
-      if (--job->busy == 0)
-        g_cond_signal (&job->done);
-      g_mutex_unlock (&job->lock);
-    }
+  while (help_a_while (job))
+    sched_yield ();
   job_unref (job);
 }
 
@@ -144,7 +166,7 @@ job_end (TpdListersJob *job)
 void
 tpd_listers_finish (TpdListersJob *job)
 {
-  job_work (job);
+  job_work (job, G_MAXUINT);
   job_end (job);
 }
 

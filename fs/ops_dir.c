@@ -16,10 +16,10 @@
  * takes decoding always does. A size that is not certain is never sent, because
  * the kernel would cut the file there.
  *
- * While such a reply is taken in, the next one is worked on already (`ahead`);
- * what it found counts for a moment only, and dates from when it was begun.
- * With the last one of a directory, that is the first one of the directory
- * which is likely to be opened next (fs/ahead.h): it is sent if no name of that
+ * While such a reply is taken in, the next two are worked on already (`ahead`);
+ * what they found counts for a moment only, and dates from when they were begun.
+ * At the end of a directory, those are the first ones of the directory which is
+ * likely to be opened next (fs/ahead.h): they are sent if no name of that
  * directory has changed meanwhile.
  */
 #include "fs/ops.h"
@@ -30,29 +30,23 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fs/attr.h"
-#include "fs/contents.h"
-#include "fs/listers.h"
+#include "fs/batch.h"
 #include "fs/status.h"
 
-#define PROBE_TIME_US 20000
+/* Replies that are worked on before they are asked for. */
+#define AHEAD_MAX 2
 #define MAX_REPLY (1024 * 1024)
-/* What was found out ahead is not sent when it is older. */
-#define AHEAD_MAX_US 100000
 /* Larger directories, in bytes, are not read before they are asked for. */
 #define AHEAD_MAX_DIRECTORY (4 * 1024 * 1024)
 
-typedef struct _Batch Batch;
-
 typedef struct {
-  TpdFs *fs;
-  TpdNode *node; /* counted reference */
-  int fd;        /* not O_PATH */
-  TpdDevice device;
+  TpdBatchDir base;
   GMutex lock;
-  TpdContents *contents; /* under lock; NULL before the first READDIR */
-  Batch *ahead;          /* under lock: likely to be asked for next; may be NULL */
-  guint64 last_child;    /* under lock: of the directories that were listed */
+  TpdContents *contents; /* under lock, as all below; NULL before the first READDIR */
+  GQueue ahead;          /* of TpdBatch: likely to be asked for next, in this order */
+  guint depth;           /* how many of them there should be */
+  gint64 sent;           /* when the last reply was made; 0: none was */
+  guint64 last_child;    /* of the directories that were listed */
 } OpenDir;
 
 /* Of a directory that may be prepared: what the one before it was read with. */
@@ -60,40 +54,6 @@ typedef struct {
   TpdFs *fs;
   gsize size;
 } Manner;
-
-typedef struct {
-  fuse_req_t req;
-  char *buffer;
-  gsize size, used;
-  gboolean plus;
-} Reply;
-
-/* One entry of a reply. */
-typedef struct {
-  const char *name, *source;
-  guint64 ino; /* in the source */
-  off_t next;
-  gboolean sized; /* attributes are wanted */
-  gboolean fresh; /* a regular file that may be new to us: opened first */
-  gboolean gone;  /* from the source, meanwhile */
-  struct fuse_entry_param param;
-} Item;
-
-/* The entries of one reply. The kernel's count of each node among them has
- * gone up, as if it was sent. */
-struct _Batch {
-  TpdFs *fs;
-  OpenDir *dir;
-  TpdContents *contents; /* counted reference */
-  GArray *items;         /* of Item */
-  off_t start, end;      /* offsets: of the reply, and of what comes after it */
-  gsize size;            /* of the reply */
-  gboolean all;          /* attributes of all entries are wanted */
-  gboolean indexed;      /* the index may know what is in a file */
-  gboolean early;        /* begun before it was asked for */
-  gint64 begun;
-  TpdListersJob *job;
-};
 
 /* What to answer from. The lock is held while the source is read: requests
  * for one handle would otherwise all read it. */
@@ -106,7 +66,7 @@ contents_get (TpdFs *fs, OpenDir *dir, gboolean anew, TpdContents **out)
   if (anew)
     g_clear_pointer (&dir->contents, tpd_contents_unref);
   if (dir->contents == NULL)
-    errnum = tpd_contents_read (fs, dir->node, dir->fd, &dir->contents);
+    errnum = tpd_contents_read (fs, dir->base.node, dir->base.fd, &dir->contents);
   if (errnum == 0)
     {
       *out = dir->contents;
@@ -116,159 +76,10 @@ contents_get (TpdFs *fs, OpenDir *dir, gboolean anew, TpdContents **out)
   return errnum;
 }
 
-/* Adds an entry; FALSE when it does not fit. */
-static gboolean
-add (Reply *reply, const char *name, const struct fuse_entry_param *entry, off_t next)
-{
-  char *at = reply->buffer + reply->used;
-  gsize left = reply->size - reply->used, len;
-
-  if (reply->plus)
-    len = fuse_add_direntry_plus (reply->req, at, left, name, entry, next);
-  else
-    len = fuse_add_direntry (reply->req, at, left, name, &entry->attr, next);
-  if (len > left)
-    return FALSE;
-  reply->used += len;
-  return TRUE;
-}
-
-static gsize
-length_of (const Reply *reply, const char *name)
-{
-  return reply->plus ? fuse_add_direntry_plus (reply->req, NULL, 0, name, NULL, 0)
-                     : fuse_add_direntry (reply->req, NULL, 0, name, NULL, 0);
-}
-
-/* A file that has to be looked into is opened at once, which saves asking for
- * its attributes by name before. In a directory that was never listed so, all
- * are. -EAGAIN: that does not do for this one. */
-static int
-open_first (Batch *batch, const Item *item, struct stat *st)
-{
-  const TpdFs *fs = batch->fs;
-  const TpdNode *node = batch->dir->node;
-  int fd;
-
-  if (!item->fresh || batch->indexed || fs->options->probe == TPD_PROBE_NEVER
-      || (__atomic_load_n (&node->listed, __ATOMIC_RELAXED)
-          && tpd_inodes_knows (fs->inodes, node->stamp.dev, item->ino)))
-    return -EAGAIN;
-  fd = tpd_open_regular (batch->dir->fd, item->source, st);
-  return fd >= 0 ? fd : -EAGAIN;
-}
-
-/* Fills in attributes as far as they are to be had in time; TpdListersWork. */
-static void
-fill_plus (gpointer data, guint number)
-{
-  Batch *batch = data;
-  Item *item = &g_array_index (batch->items, Item, number);
-  OpenDir *dir = batch->dir;
-  struct fuse_entry_param full;
-  struct stat st;
-  gboolean late;
-  int errnum, fd;
-
-  if (!item->sized)
-    return;
-  late = g_get_monotonic_time () >= batch->begun + PROBE_TIME_US;
-  fd = late ? -EAGAIN : open_first (batch, item, &st);
-  if (fd < 0 && fstatat (dir->fd, item->source, &st, AT_SYMLINK_NOFOLLOW) != 0)
-    {
-      item->gone = errno == ENOENT;
-      return;
-    }
-  if (fd >= 0)
-    errnum = tpd_attr_entry_opened (batch->fs, dir->node, dir->fd, item->source, fd, &st, &full);
-  else
-    errnum = tpd_attr_entry_sized (batch->fs, dir->node, dir->fd, item->source, &st, late, &full);
-  item->gone = errnum == ENOENT;
-  if (errnum == 0)
-    item->param = full;
-}
-
-/* What of the contents fits from the start on. */
-static void
-choose (Batch *batch, const Reply *reply)
-{
-  OpenDir *dir = batch->dir;
-  guint n = tpd_listing_length (batch->contents->listing);
-  gsize used = 0;
-
-  for (guint64 i = (guint64) batch->start; i < n; i++)
-    {
-      TpdListingEntry entry;
-      Item item = { 0 };
-
-      tpd_listing_get (batch->contents->listing, (guint) i, &entry);
-      item.name = tpd_contents_shown (batch->fs, dir->node, batch->contents, &entry);
-      if (item.name == NULL)
-        continue;
-      used += length_of (reply, item.name);
-      if (used > batch->size)
-        break;
-      item.source = entry.name;
-      item.next = batch->end = (off_t) i + 1;
-      item.param.attr.st_ino = tpd_device_ino (&dir->device, entry.ino);
-      item.param.attr.st_mode = (mode_t) DTTOIF (entry.type);
-      /* Directories are about to be entered, and cost no look. */
-      item.sized = reply->plus && !tpd_is_dots (item.name) && (batch->all || entry.type == DT_DIR);
-      item.fresh = entry.type == DT_REG;
-      item.ino = entry.ino;
-      g_array_append_val (batch->items, item);
-    }
-}
-
-/* Begins to work on the reply from `start` on; takes `contents`. */
-static Batch *
-batch_begin (TpdFs *fs, OpenDir *dir, TpdContents *contents, const Reply *reply, gboolean all, off_t start)
-{
-  Batch *batch = g_new0 (Batch, 1);
-
-  batch->fs = fs;
-  batch->dir = dir;
-  batch->contents = contents;
-  batch->items = g_array_new (FALSE, FALSE, sizeof (Item));
-  batch->start = batch->end = start;
-  batch->size = reply->size;
-  batch->all = all;
-  batch->indexed = tpd_known_is_on (fs->known);
-  batch->begun = g_get_monotonic_time ();
-  choose (batch, reply);
-  if (reply->plus)
-    batch->job = tpd_listers_begin (fs->listers, fill_plus, batch, batch->items->len);
-  return batch;
-}
-
-static void
-batch_free (Batch *batch)
-{
-  g_array_unref (batch->items);
-  tpd_contents_unref (batch->contents);
-  g_free (batch);
-}
-
-/* It is not sent: the kernel counts nothing. */
-static void
-batch_drop (Batch *batch)
-{
-  if (batch->job != NULL)
-    tpd_listers_cancel (batch->job);
-  for (guint i = 0; i < batch->items->len; i++)
-    {
-      const Item *item = &g_array_index (batch->items, Item, i);
-
-      if (item->param.ino != 0)
-        tpd_inodes_forget (batch->fs->inodes, item->param.ino, 1);
-    }
-  batch_free (batch);
-}
-
 /* Whether a listing that was read before the directory was opened is what would
  * be read now. A change that came right after another one may not show. */
 static gboolean
-is_current (const Batch *batch, int fd)
+is_current (const TpdBatch *batch, int fd)
 {
   const TpdStamp *then = tpd_listing_stamp (batch->contents->listing);
   struct stat st;
@@ -277,7 +88,8 @@ is_current (const Batch *batch, int fd)
   if (fstat (fd, &st) != 0)
     return FALSE;
   tpd_stamp_from_stat (&now, &st);
-  return tpd_stamp_same_content (&now, then) && g_get_real_time () - then->ctime_ns / 1000 > TPD_RACY_US + AHEAD_MAX_US;
+  return tpd_stamp_same_content (&now, then)
+         && g_get_real_time () - then->ctime_ns / 1000 > TPD_RACY_US + TPD_BATCH_MAX_AGE_US;
 }
 
 static void
@@ -294,156 +106,148 @@ set_contents (OpenDir *dir, TpdContents *contents)
     tpd_contents_unref (old);
 }
 
-/* What was begun ahead, if it is what is asked for now. */
-static Batch *
-take_ahead (OpenDir *dir, const Reply *reply, off_t off)
+static void
+drop_ahead (OpenDir *dir)
 {
-  Batch *batch;
+  TpdBatch *batch;
+  GQueue old;
 
   g_mutex_lock (&dir->lock);
-  batch = g_steal_pointer (&dir->ahead);
+  old = dir->ahead;
+  g_queue_init (&dir->ahead);
+  g_mutex_unlock (&dir->lock);
+  while ((batch = g_queue_pop_tail (&old)) != NULL)
+    tpd_batch_drop (batch);
+}
+
+/* What was begun ahead, if it is what is asked for now. */
+static TpdBatch *
+take_ahead (OpenDir *dir, const TpdBatchReply *reply, off_t off)
+{
+  TpdBatch *batch;
+
+  g_mutex_lock (&dir->lock);
+  batch = g_queue_pop_head (&dir->ahead);
   g_mutex_unlock (&dir->lock);
   if (batch == NULL)
     return NULL;
-  if (reply->plus && batch->start == off && batch->size == reply->size
-      && g_get_monotonic_time () - batch->begun < AHEAD_MAX_US && (off > 0 || is_current (batch, dir->fd)))
+  if (reply->plus && batch->start == off && batch->size == reply->size && tpd_batch_is_recent (batch)
+      && (off > 0 || is_current (batch, dir->base.fd)))
     {
       if (off == 0)
         set_contents (dir, batch->contents);
       return batch;
     }
-  batch_drop (batch);
+  drop_ahead (dir);
+  tpd_batch_drop (batch);
   return NULL;
 }
 
-/* Begins the reply behind `batch`. With time-outs of 0 nothing may be older
- * than the question. */
+/* Begins replies behind `batch`. With time-outs of 0 nothing may be older than
+ * the question. */
 static void
-look_ahead (Batch *batch, const Reply *reply)
+look_ahead (OpenDir *dir, const TpdBatch *batch, const TpdBatchReply *reply)
 {
-  OpenDir *dir = batch->dir;
-  Batch *ahead, *old;
-
-  if (!batch->all || batch->fs->timeout == 0 || batch->end == batch->start
-      || (guint64) batch->end >= tpd_listing_length (batch->contents->listing))
+  if (!batch->all || dir->base.fs->timeout == 0)
     return;
-  g_atomic_int_inc (&batch->contents->ref_count);
-  ahead = batch_begin (batch->fs, dir, batch->contents, reply, TRUE, batch->end);
-  ahead->early = TRUE;
   g_mutex_lock (&dir->lock);
-  old = dir->ahead;
-  dir->ahead = ahead;
-  g_mutex_unlock (&dir->lock);
-  if (old != NULL)
-    batch_drop (old);
-}
-
-/* Whether the kernel may have been told of another version since. */
-static gboolean
-is_outdated (TpdFs *fs, const struct fuse_entry_param *param)
-{
-  TpdNode *node = tpd_inodes_get (fs->inodes, param->ino);
-  TpdStamp sent, published;
-  TpdFacts facts;
-
-  if (node == NULL)
-    return TRUE;
-  tpd_node_get_published (node, &published, &facts);
-  tpd_node_unref (fs->inodes, node);
-  tpd_stamp_from_stat (&sent, &param->attr);
-  return sent.mtime_ns != published.mtime_ns || sent.ctime_ns != published.ctime_ns
-         || (S_ISREG (param->attr.st_mode) && sent.size != facts.size);
-}
-
-/* Adds what there still is. */
-static void
-add_items (Batch *batch, Reply *reply)
-{
-  double age = (double) (g_get_monotonic_time () - batch->begun) / G_USEC_PER_SEC;
-
-  for (guint i = 0; i < batch->items->len; i++)
+  while (dir->ahead.length < dir->depth)
     {
-      Item *item = &g_array_index (batch->items, Item, i);
-      struct fuse_entry_param *param = &item->param;
+      const TpdBatch *last = dir->ahead.length > 0 ? g_queue_peek_tail (&dir->ahead) : batch;
 
-      if (item->gone)
-        continue;
-      if (batch->early && param->ino != 0 && is_outdated (batch->fs, param))
-        {
-          tpd_inodes_forget (batch->fs->inodes, param->ino, 1);
-          param->ino = 0;
-        }
-      param->attr_timeout = MAX (param->attr_timeout - age, 0);
-      add (reply, item->name, param, item->next);
+      if (tpd_batch_is_last (last))
+        break;
+      g_atomic_int_inc (&last->contents->ref_count);
+      g_queue_push_tail (&dir->ahead, tpd_batch_begin (&dir->base, last->contents, reply, TRUE, last->end, TRUE));
     }
+  g_mutex_unlock (&dir->lock);
+}
+
+/* Who comes back late would find what was done ahead too old. */
+static void
+set_depth (OpenDir *dir, gint64 now)
+{
+  g_mutex_lock (&dir->lock);
+  if (dir->sent != 0)
+    dir->depth = (guint) CLAMP (TPD_BATCH_MAX_AGE_US / MAX (now - dir->sent, 1), 0, AHEAD_MAX);
+  g_mutex_unlock (&dir->lock);
+}
+
+static void
+note_sent (OpenDir *dir)
+{
+  g_mutex_lock (&dir->lock);
+  dir->sent = g_get_monotonic_time ();
+  g_mutex_unlock (&dir->lock);
 }
 
 /* Notes in which order the directories come that `batch` names. */
 static void
-note_order (Batch *batch)
+note_order (OpenDir *dir, const TpdBatch *batch)
 {
-  OpenDir *dir = batch->dir;
-  TpdAhead *ahead = batch->fs->ahead;
+  TpdAhead *ahead = dir->base.fs->ahead;
 
   g_mutex_lock (&dir->lock);
   if (batch->start == 0)
     {
       dir->last_child = 0;
-      tpd_ahead_note (ahead, dir->node->id, 0, 0);
+      tpd_ahead_note (ahead, dir->base.node->id, 0, 0);
     }
   for (guint i = 0; i < batch->items->len; i++)
     {
-      const Item *item = &g_array_index (batch->items, Item, i);
+      const TpdBatchItem *item = &g_array_index (batch->items, TpdBatchItem, i);
 
       if (item->gone || item->param.ino == 0 || !S_ISDIR (item->param.attr.st_mode))
         continue;
-      tpd_ahead_note (ahead, dir->node->id, dir->last_child, item->param.ino);
+      tpd_ahead_note (ahead, dir->base.node->id, dir->last_child, item->param.ino);
       dir->last_child = item->param.ino;
     }
   if (dir->last_child != 0)
-    tpd_ahead_note (ahead, dir->node->id, dir->last_child, 0);
+    tpd_ahead_note (ahead, dir->base.node->id, dir->last_child, 0);
   g_mutex_unlock (&dir->lock);
 }
 
 /* The entries from `off` on, as far as they fit. */
 static int
-get_batch (TpdFs *fs, OpenDir *dir, const Reply *reply, off_t off, Batch **out)
+get_batch (TpdFs *fs, OpenDir *dir, const TpdBatchReply *reply, off_t off, TpdBatch **out)
 {
-  Batch *batch = take_ahead (dir, reply, off);
+  const gint64 asked = g_get_monotonic_time ();
+  TpdBatch *batch = take_ahead (dir, reply, off);
 
+  set_depth (dir, asked);
   if (batch == NULL)
     {
       TpdContents *contents;
       gboolean all =
-          reply->plus && tpd_walkers_want_attributes (fs->walkers, fuse_req_ctx (reply->req)->pid, dir->node->id);
+          reply->plus && tpd_walkers_want_attributes (fs->walkers, fuse_req_ctx (reply->req)->pid, dir->base.node->id);
       int errnum = contents_get (fs, dir, off == 0, &contents);
 
       if (errnum != 0)
         return errnum;
-      batch = batch_begin (fs, dir, contents, reply, all, off);
+      batch = tpd_batch_begin (&dir->base, contents, reply, all, off, FALSE);
     }
-  if (batch->job != NULL)
-    tpd_listers_finish (g_steal_pointer (&batch->job));
-  if (batch->all && (guint64) batch->end >= tpd_listing_length (batch->contents->listing))
-    __atomic_store_n (&dir->node->listed, TRUE, __ATOMIC_RELAXED);
-  look_ahead (batch, reply);
+  tpd_batch_finish (batch, asked);
+  if (batch->all && tpd_batch_is_last (batch))
+    __atomic_store_n (&dir->base.node->listed, TRUE, __ATOMIC_RELAXED);
+  look_ahead (dir, batch, reply);
+  note_sent (dir);
   *out = batch;
   return 0;
 }
 
 static int
-fill_reply (TpdFs *fs, OpenDir *dir, Reply *reply, off_t off, Batch **out)
+fill_reply (TpdFs *fs, OpenDir *dir, TpdBatchReply *reply, off_t off, TpdBatch **out)
 {
   for (;;)
     {
-      Batch *batch;
+      TpdBatch *batch;
       int errnum = get_batch (fs, dir, reply, off, &batch);
 
       if (errnum != 0)
         return errnum;
       if (reply->plus)
-        note_order (batch);
-      add_items (batch, reply);
+        note_order (dir, batch);
+      tpd_batch_add (batch, reply);
       /* An empty reply is the end: where all have gone, others may follow. */
       if (reply->used > 0 || batch->end == batch->start)
         {
@@ -451,7 +255,7 @@ fill_reply (TpdFs *fs, OpenDir *dir, Reply *reply, off_t off, Batch **out)
           return 0;
         }
       off = batch->end;
-      batch_drop (batch);
+      tpd_batch_drop (batch);
     }
 }
 
@@ -461,11 +265,10 @@ open_dir_new (TpdFs *fs, TpdNode *node, int fd, const struct stat *st)
 {
   OpenDir *dir = g_new0 (OpenDir, 1);
 
-  dir->fs = fs;
-  dir->node = node;
-  dir->fd = fd;
+  dir->base = (TpdBatchDir){ .fs = fs, .node = node, .fd = fd };
+  dir->depth = 1;
   g_mutex_init (&dir->lock);
-  tpd_devices_get (fs->devices, st->st_dev, fd, ".", &dir->device);
+  tpd_devices_get (fs->devices, st->st_dev, fd, ".", &dir->base.device);
   return dir;
 }
 
@@ -474,11 +277,11 @@ tpd_op_drop_directory (gpointer data)
 {
   OpenDir *dir = data;
 
-  g_clear_pointer (&dir->ahead, batch_drop);
+  drop_ahead (dir);
   g_clear_pointer (&dir->contents, tpd_contents_unref);
   g_mutex_clear (&dir->lock);
-  close (dir->fd);
-  tpd_node_unref (dir->fs->inodes, dir->node);
+  close (dir->base.fd);
+  tpd_node_unref (dir->base.fs->inodes, dir->base.node);
   g_free (dir);
 }
 
@@ -488,7 +291,7 @@ prepare (gpointer data, guint64 id)
 {
   const Manner *manner = data;
   TpdFs *fs = manner->fs;
-  const Reply reply = { .size = manner->size, .plus = TRUE };
+  const TpdBatchReply reply = { .size = manner->size, .plus = TRUE };
   TpdNode *node = tpd_inodes_get (fs->inodes, id);
   TpdContents *contents;
   struct stat st;
@@ -503,22 +306,51 @@ prepare (gpointer data, guint64 id)
       return NULL;
     }
   dir = open_dir_new (fs, node, fd, &st);
-  if (st.st_size <= AHEAD_MAX_DIRECTORY && tpd_contents_read (fs, dir->node, dir->fd, &contents) == 0)
+  if (st.st_size <= AHEAD_MAX_DIRECTORY && tpd_contents_read (fs, node, fd, &contents) == 0)
     {
-      dir->ahead = batch_begin (fs, dir, contents, &reply, TRUE, 0);
-      dir->ahead->early = TRUE;
+      TpdBatch *first = tpd_batch_begin (&dir->base, contents, &reply, TRUE, 0, TRUE);
+
+      dir->depth = AHEAD_MAX;
+      g_queue_push_tail (&dir->ahead, first);
+      look_ahead (dir, first, &reply);
     }
   return dir;
 }
 
-/* Which directory to prepare now that `batch` is sent; 0: none. */
-static guint64
-next_directory (const Batch *batch)
+/* Whether directories are named behind `batch`. */
+static gboolean
+has_directories_behind (const TpdBatch *batch)
 {
-  if (!batch->all || batch->fs->timeout == 0
-      || (batch->items->len > 0 && (guint64) batch->end < tpd_listing_length (batch->contents->listing)))
+  const guint n = tpd_listing_length (batch->contents->listing);
+
+  for (guint64 i = (guint64) batch->end; i < n; i++)
+    {
+      TpdListingEntry entry;
+
+      tpd_listing_get (batch->contents->listing, (guint) i, &entry);
+      if (entry.type == DT_DIR || entry.type == DT_UNKNOWN)
+        return TRUE;
+    }
+  return FALSE;
+}
+
+/* Which directory to prepare now that `batch` is sent; 0: none. It is time for
+ * that when all of this one is begun, and what comes next when no directory can
+ * come before it. */
+static guint64
+next_directory (OpenDir *dir, const TpdBatch *batch)
+{
+  TpdFs *fs = dir->base.fs;
+  const TpdBatch *last;
+  gboolean is_time;
+
+  if (!batch->all || fs->timeout == 0)
     return 0;
-  return tpd_ahead_guess (batch->fs->ahead, batch->dir->node->id);
+  g_mutex_lock (&dir->lock);
+  last = g_queue_peek_tail (&dir->ahead);
+  is_time = tpd_batch_is_last (batch) || (dir->depth > 1 && last != NULL && tpd_batch_is_last (last));
+  g_mutex_unlock (&dir->lock);
+  return is_time && !has_directories_behind (batch) ? tpd_ahead_guess (fs->ahead, dir->base.node->id) : 0;
 }
 
 static int
@@ -571,13 +403,13 @@ tpd_op_releasedir (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 }
 
 static void
-fill_status (Reply *reply, off_t off)
+fill_status (TpdBatchReply *reply, off_t off)
 {
   struct fuse_entry_param param = { 0 };
   const char *name;
 
   for (guint i = (guint) MIN (off, 64); (name = tpd_status_name (i, &param.attr)) != NULL; i++)
-    if (!add (reply, name, &param, (off_t) i + 1))
+    if (!tpd_batch_add_entry (reply, name, &param, (off_t) i + 1))
       break;
 }
 
@@ -587,8 +419,9 @@ read_directory (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
   TpdFs *fs = tpd_fs_of (req);
   g_autofree char *buffer = NULL;
   const pid_t pid = fuse_req_ctx (req)->pid;
-  Reply reply = { .req = req, .plus = plus };
-  Batch *batch = NULL;
+  OpenDir *dir = (OpenDir *) (guintptr) fi->fh;
+  TpdBatchReply reply = { .req = req, .plus = plus };
+  TpdBatch *batch = NULL;
   guint64 next;
   int errnum = 0;
 
@@ -597,17 +430,17 @@ read_directory (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct f
   if (tpd_status_is (ino))
     fill_status (&reply, off);
   else if (off >= 0)
-    errnum = fill_reply (fs, (OpenDir *) (guintptr) fi->fh, &reply, off, &batch);
+    errnum = fill_reply (fs, dir, &reply, off, &batch);
   if (errnum != 0)
     {
       fuse_reply_err (req, errnum);
       return;
     }
-  next = batch != NULL ? next_directory (batch) : 0;
+  next = batch != NULL ? next_directory (dir, batch) : 0;
   /* Sent, unless the caller was interrupted. From then on the handle may go. */
   if (fuse_reply_buf (req, reply.buffer, reply.used) == 0)
-    g_clear_pointer (&batch, batch_free);
-  g_clear_pointer (&batch, batch_drop);
+    g_clear_pointer (&batch, tpd_batch_free);
+  g_clear_pointer (&batch, tpd_batch_drop);
   if (next != 0)
     {
       Manner manner = { .fs = fs, .size = reply.size };

@@ -105,6 +105,23 @@ class Walks(unittest.TestCase):
                         os.close(fd)
                         self.assertEqual(seen[later], os.stat(os.path.join(self.source, "a", later)).st_size)
 
+    def test_who_reads_slowly_has_nothing_looked_at_twice(self):
+        """What is found out ahead is not sent when it is old: then it is left."""
+        n = 2000
+        self.fill("a", n)
+        with harness.Mount(self.source) as mount:
+            folder = os.path.join(mount.path, "a")
+            os.lstat(os.path.join(folder, "file 0.txt"))
+            with os.scandir(folder) as entries:
+                sizes = {}
+                for i, entry in enumerate(entries):
+                    if i % 100 == 0:
+                        time.sleep(0.12)
+                    sizes[entry.name] = entry.stat(follow_symlinks=False).st_size
+            seen = counters(mount)
+        self.assertEqual(sizes, {f"file {i}.txt": i + 1 for i in range(n)})
+        self.assertLess(seen["probes"], n * 5 // 4)
+
     def test_names_alone_are_not_looked_into(self):
         self.fill("a")
         with harness.Mount(self.source) as mount:
@@ -191,7 +208,8 @@ class Walks(unittest.TestCase):
         for change in ("none", "create", "remove", "rename"):
             os.mkdir(os.path.join(self.source, change))
             for folder in ("a", "a/aa", "a/aa/aaa", "a/ab", "b", "c", "c/ca", "d", "e", "f"):
-                self.fill(os.path.join(change, folder), 30)
+                # Some of several replies, where the next is prepared before the end.
+                self.fill(os.path.join(change, folder), 500 if folder in ("a/aa/aaa", "b", "e") else 30)
         time.sleep(2.5)
         for change in ("none", "create", "remove", "rename"):
             whole, self.source = self.source, os.path.join(self.source, change)
