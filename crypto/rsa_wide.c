@@ -10,15 +10,14 @@
  * them; a `Lanes` holds one digit of eight numbers. Products are Montgomery's:
  * multiply (a, b) = a * b / R mod m, R being 2^1040 for the primes (20 digits)
  * and 2^2080 for the modulus (40). R is 2^16 times the modulus and more, so that
- * factors need not be below it: with a * b < R * m the result is at most m, and
- * below 2m in every case here. Only what is compared or given out is brought
- * below m by reduce().
+ * factors need not be below it: with a * b up to R * m the result is below 2m.
+ * Only what is compared or given out is brought below m by reduce().
  *
  *   x = block * r^e mod n                               blinded
  *   u = x^dP mod p,  v = x^dQ mod q
  *   y = v + q * ((u - v) * qInv mod p)                  RFC 8017, 5.1.2
- *   y^e mod n = x ?                                     or it is not given out
  *   result = y * r^-1 mod n
+ *   result^e mod n = block ?                            or it is not given out
  *
  * Constant time: loops and addresses depend on sizes and on the public exponent
  * only; what is looked up by bits of a private exponent is picked from the whole
@@ -30,6 +29,7 @@
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 
 #include "crypto/provider.h"
@@ -453,8 +453,10 @@ blind_anew (TpdRsaWide *wide)
   g_autoptr (BN_CTX) context = BN_CTX_secure_new_ex (tpd_openssl_context ());
   gboolean ok = context != NULL;
 
+  ERR_set_mark ();
   for (guint lane = 0; ok && lane < N_LANES; lane++)
     ok = blind_lane (wide, lane, context);
+  ERR_pop_to_mark ();
   return ok;
 }
 
@@ -493,6 +495,16 @@ take_blinding (TpdRsaWide *wide, Lanes *blind, Lanes *unblind)
   wide->batches %= BATCHES_PER_BLINDING;
   g_mutex_unlock (&wide->lock);
   return ok;
+}
+
+/* Of what was not proven, a blinding whose halves do not belong together may be
+ * the cause: the next batch takes a new one. */
+static void
+forget_blinding (TpdRsaWide *wide)
+{
+  g_mutex_lock (&wide->lock);
+  wide->batches = 0;
+  g_mutex_unlock (&wide->lock);
 }
 
 /* --- Whole -------------------------------------------------------------- */
@@ -603,6 +615,7 @@ store_blocks (const Lanes *in, guint8 *const *out, guint n, guint good)
 TARGET static guint
 private_in (TpdRsaWide *wide, Work *work, const guint8 *const *in, guint8 *const *out, guint n)
 {
+  const guint all = (1u << n) - 1;
   guint good;
 
   if (!take_blinding (wide, work->result, work->unblind))
@@ -616,10 +629,13 @@ private_in (TpdRsaWide *wide, Work *work, const guint8 *const *in, guint8 *const
   power_of_block (work, work->u, wide->dp, &wide->p);
   power_of_block (work, work->v, wide->dq, &wide->q);
   join (wide, work);
-  good = prove (wide, work);
   multiply_whole (work->result, work->result, work->unblind, &wide->n);
   reduce (work, work->result, &wide->n, DIGITS);
+  load_blocks (work->block, in, n);
+  good = prove (wide, work) & all;
   store_blocks (work->result, out, n, good);
+  if (good != all)
+    forget_blinding (wide);
   return good;
 }
 
@@ -631,7 +647,7 @@ tpd_rsa_wide_private (TpdRsaWide *wide, const guint8 *const *in, guint8 *const *
   guint good;
 
   g_assert (n > 0 && n <= N_LANES);
-  good = private_in (wide, work, in, out, n) & ((1u << n) - 1);
+  good = private_in (wide, work, in, out, n);
   tpd_secret_free (memory, WORK_SIZE);
   return good;
 }

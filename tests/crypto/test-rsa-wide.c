@@ -29,6 +29,31 @@ static const char *const part_names[] = { OSSL_PKEY_PARAM_RSA_N,         OSSL_PK
 
 enum { N, E, D, P, Q, DP, DQ, QINV, N_PARTS };
 
+/* The linker puts these before those that are called; OpenSSL itself still calls
+ * its own. */
+static gboolean no_chance, wrong_inverse;
+
+int __real_BN_priv_rand_range_ex (BIGNUM *r, const BIGNUM *range, unsigned int strength, BN_CTX *context);
+int __wrap_BN_priv_rand_range_ex (BIGNUM *r, const BIGNUM *range, unsigned int strength, BN_CTX *context);
+BIGNUM *__real_BN_mod_inverse (BIGNUM *r, const BIGNUM *a, const BIGNUM *n, BN_CTX *context);
+BIGNUM *__wrap_BN_mod_inverse (BIGNUM *r, const BIGNUM *a, const BIGNUM *n, BN_CTX *context);
+
+int
+__wrap_BN_priv_rand_range_ex (BIGNUM *r, const BIGNUM *range, unsigned int strength, BN_CTX *context)
+{
+  return no_chance ? 0 : __real_BN_priv_rand_range_ex (r, range, strength, context);
+}
+
+BIGNUM *
+__wrap_BN_mod_inverse (BIGNUM *r, const BIGNUM *a, const BIGNUM *n, BN_CTX *context)
+{
+  BIGNUM *inverse = __real_BN_mod_inverse (r, a, n, context);
+
+  if (inverse != NULL && wrong_inverse)
+    g_assert_true (BN_add_word (inverse, 1));
+  return inverse;
+}
+
 static BIGNUM *
 part (EVP_PKEY *pkey, guint which)
 {
@@ -304,6 +329,42 @@ test_faults (void)
     }
 }
 
+/* Nothing comes out, and the next batch does not suffer from it. */
+static void
+assert_fails_once (EVP_PKEY *pkey, TpdRsaWide *wide, gboolean *fault)
+{
+  static const guint8 zeros[BLOCKS][BYTES];
+  Batch batch;
+
+  random_messages (&batch);
+  seal (pkey, &batch, BLOCKS);
+  *fault = TRUE;
+  for (guint round = 0; round < 2; round++)
+    {
+      g_assert_cmphex (open_batch (wide, &batch, BLOCKS), ==, 0);
+      g_assert_cmpmem (batch.out, sizeof batch.out, zeros, sizeof zeros);
+    }
+  *fault = FALSE;
+  assert_opens (wide, &batch, BLOCKS);
+}
+
+/* Without random numbers there is no blinding; one whose halves do not belong
+ * together makes other messages of the right ones. */
+static void
+test_blinding_faults (void)
+{
+  gboolean *const faults[] = { &no_chance, &wrong_inverse };
+  g_autoptr (EVP_PKEY) pkey = EVP_RSA_gen (2048);
+
+  for (guint i = 0; i < G_N_ELEMENTS (faults); i++)
+    {
+      g_autoptr (TpdRsaWide) wide = wide_of (pkey);
+
+      if (wide != NULL)
+        assert_fails_once (pkey, wide, faults[i]);
+    }
+}
+
 static void
 test_other_keys (void)
 {
@@ -432,6 +493,25 @@ many (gboolean allowed)
   tpd_rsa_wide_set_allowed (TRUE);
 }
 
+/* What the many fail to do is done by OpenSSL. */
+static void
+test_many_with_faults (void)
+{
+  gboolean *const faults[] = { &no_chance, &wrong_inverse };
+
+  for (guint i = 0; i < G_N_ELEMENTS (faults); i++)
+    {
+      g_autoptr (EVP_PKEY) pkey = EVP_RSA_gen (2048);
+      Shared shared;
+
+      shared_init (&shared, pkey);
+      *faults[i] = TRUE;
+      assert_many (&shared, 16, 0x0412);
+      *faults[i] = FALSE;
+      tpd_private_key_unref (shared.key);
+    }
+}
+
 static void
 test_many (void)
 {
@@ -478,10 +558,12 @@ main (int argc, char **argv)
   g_test_add_func ("/rsa-wide/six-hundred-batches", test_long);
   g_test_add_func ("/rsa-wide/public-exponents", test_exponents);
   g_test_add_func ("/rsa-wide/faults-give-nothing", test_faults);
+  g_test_add_func ("/rsa-wide/faults-of-the-blinding-give-nothing", test_blinding_faults);
   g_test_add_func ("/rsa-wide/other-sizes-are-left-to-openssl", test_other_keys);
   g_test_add_func ("/rsa-wide/unequal-primes-are-left-to-openssl", test_unequal_primes);
   g_test_add_func ("/rsa-wide/key/many", test_many);
   g_test_add_func ("/rsa-wide/key/many-by-openssl", test_many_by_openssl);
+  g_test_add_func ("/rsa-wide/key/many-with-faults", test_many_with_faults);
   g_test_add_func ("/rsa-wide/key/threads", test_threads);
   return g_test_run ();
 }
