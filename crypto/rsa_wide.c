@@ -88,7 +88,7 @@ struct _TpdRsaWide {
 };
 
 /* What one batch works on: in secret memory, so that nothing is on the stack but
- * what the compiler puts there. */
+ * what the compiler puts there, which is wiped. */
 typedef struct {
   union {
     Lanes powers[N_POWERS][PRIME_DIGITS];
@@ -105,6 +105,10 @@ typedef struct {
 } Work;
 
 static const guint64 number_one[DIGITS] = { 1 };
+
+/* multiply() spills digits of its factors and of the modulus, which may be a
+ * prime: compilers make frames of 2 to 8 KiB for it. */
+#define STACK_WIPED (16 * 1024)
 
 #define WORK_ALIGN 64
 #define WORK_SIZE (sizeof (Work) + WORK_ALIGN)
@@ -612,7 +616,7 @@ store_blocks (const Lanes *in, guint8 *const *out, guint n, guint good)
   tpd_wipe (digits, sizeof digits);
 }
 
-TARGET static guint
+TARGET static __attribute__ ((noinline)) guint
 private_in (TpdRsaWide *wide, Work *work, const guint8 *const *in, guint8 *const *out, guint n)
 {
   const guint all = (1u << n) - 1;
@@ -639,6 +643,15 @@ private_in (TpdRsaWide *wide, Work *work, const guint8 *const *in, guint8 *const
   return good;
 }
 
+/* What private_in() and all that it calls may have used. */
+static __attribute__ ((noinline)) void
+wipe_stack (void)
+{
+  guint8 used[STACK_WIPED];
+
+  tpd_wipe (used, sizeof used);
+}
+
 guint
 tpd_rsa_wide_private (TpdRsaWide *wide, const guint8 *const *in, guint8 *const *out, guint n)
 {
@@ -648,6 +661,7 @@ tpd_rsa_wide_private (TpdRsaWide *wide, const guint8 *const *in, guint8 *const *
 
   g_assert (n > 0 && n <= N_LANES);
   good = private_in (wide, work, in, out, n);
+  wipe_stack ();
   tpd_secret_free (memory, WORK_SIZE);
   return good;
 }

@@ -11,7 +11,9 @@
 #include <openssl/param_build.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
+#include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "crypto/private_key.h"
 
@@ -365,6 +367,92 @@ test_blinding_faults (void)
     }
 }
 
+#define STACK_SIZE (512 * 1024)
+#define PRIME_DIGITS 20
+
+typedef struct {
+  EVP_PKEY *pkey;
+  Batch batch;
+  gboolean done;
+  guint64 *stack, *copy; /* of STACK_SIZE bytes */
+} OnStack;
+
+static gpointer
+work_on_stack (gpointer data)
+{
+  OnStack *work = data;
+  TpdRsaWide *wide = wide_of (work->pkey);
+
+  if (wide == NULL)
+    return NULL;
+  assert_opens (wide, &work->batch, BLOCKS);
+  tpd_rsa_wide_free (wide);
+  /* Before the thread ends, for then the system takes the memory back. */
+  memcpy (work->copy, work->stack, STACK_SIZE);
+  work->done = TRUE;
+  return NULL;
+}
+
+/* How many of the digits of 52 bits, as which it is calculated with, and of the
+ * words of 64 bits, as which OpenSSL holds it, are in `memory`. */
+static guint
+count_of_number (const BIGNUM *number, const guint64 *memory, gsize n)
+{
+  g_autoptr (BIGNUM) rest = BN_dup (number);
+  guint64 words[PRIME_DIGITS + 1024 / 64];
+  guint count = 0;
+
+  g_assert_cmpint (BN_bn2lebinpad (number, (guint8 *) words, 1024 / 8), ==, 1024 / 8);
+  for (guint i = 0; i < PRIME_DIGITS - 1; i++)
+    {
+      g_autoptr (BIGNUM) digit = BN_dup (rest);
+      BN_mask_bits (digit, 52);
+      words[1024 / 64 + i] = BN_get_word (digit);
+      g_assert_true (BN_rshift (rest, rest, 52));
+    }
+  for (guint k = 0; k < 1024 / 64 + PRIME_DIGITS - 1; k++)
+    for (gsize i = 0; i < n; i++)
+      if (memory[i] == words[k])
+        {
+          count++;
+          break;
+        }
+  return count;
+}
+
+/* Compilers put what does not fit the registers on the stack, which is not
+ * locked: nothing of it is there afterwards. */
+static void
+test_stack (void)
+{
+  g_autoptr (EVP_PKEY) pkey = EVP_RSA_gen (2048);
+  g_autofree guint64 *copy = g_malloc0 (STACK_SIZE);
+  OnStack work = { .pkey = pkey, .copy = copy };
+  pthread_attr_t attributes;
+  pthread_t thread;
+
+  work.stack = mmap (NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  g_assert_true (work.stack != MAP_FAILED);
+  random_messages (&work.batch);
+  seal (pkey, &work.batch, BLOCKS);
+  g_assert_cmpint (pthread_attr_init (&attributes), ==, 0);
+  g_assert_cmpint (pthread_attr_setstack (&attributes, work.stack, STACK_SIZE), ==, 0);
+  g_assert_cmpint (pthread_create (&thread, &attributes, work_on_stack, &work), ==, 0);
+  g_assert_cmpint (pthread_join (thread, NULL), ==, 0);
+  pthread_attr_destroy (&attributes);
+  for (guint i = P; work.done && i <= QINV; i++)
+    {
+      g_autoptr (BIGNUM) number = part (pkey, i);
+      g_assert_cmpuint (count_of_number (number, copy, STACK_SIZE / sizeof *copy), ==, 0);
+    }
+  for (guint i = 0; work.done && i < BLOCKS; i++)
+    {
+      g_autoptr (BIGNUM) message = BN_bin2bn (work.batch.message[i] + BYTES / 2, BYTES / 2, NULL);
+      g_assert_cmpuint (count_of_number (message, copy, STACK_SIZE / sizeof *copy), ==, 0);
+    }
+  munmap (work.stack, STACK_SIZE);
+}
+
 static void
 test_other_keys (void)
 {
@@ -559,6 +647,7 @@ main (int argc, char **argv)
   g_test_add_func ("/rsa-wide/public-exponents", test_exponents);
   g_test_add_func ("/rsa-wide/faults-give-nothing", test_faults);
   g_test_add_func ("/rsa-wide/faults-of-the-blinding-give-nothing", test_blinding_faults);
+  g_test_add_func ("/rsa-wide/nothing-is-left-on-the-stack", test_stack);
   g_test_add_func ("/rsa-wide/other-sizes-are-left-to-openssl", test_other_keys);
   g_test_add_func ("/rsa-wide/unequal-primes-are-left-to-openssl", test_unequal_primes);
   g_test_add_func ("/rsa-wide/key/many", test_many);
