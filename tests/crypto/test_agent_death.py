@@ -22,6 +22,15 @@ class Death(harness.Scratch):
         [agent] = processes.children(mount.process.pid, processes.AGENT)
         return agent
 
+    def stop(self, agent):
+        """Returns when none of its threads can answer any more: the signal comes to one of them first."""
+        os.kill(agent, signal.SIGSTOP)
+        end = time.monotonic() + 20
+        while any((processes.stat_fields(f"{agent}/task/{task}") or ("", "T"))[1] != "T"
+                  for task in os.listdir(f"/proc/{agent}/task")):
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
+
     def test_open_files_go_on_new_ones_are_refused(self):
         with self.mount() as mount:
             first, *others = ENTRIES
@@ -46,7 +55,7 @@ class Death(harness.Scratch):
     def test_killed_while_it_is_asked(self):
         with self.mount() as mount:
             agent = self.agent_of(mount)
-            os.kill(agent, signal.SIGSTOP)
+            self.stop(agent)
             children = []
             for entry in ENTRIES[:4]:
                 child = os.fork()
