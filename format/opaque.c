@@ -181,25 +181,42 @@ look_at_compound (TpdSource *source, TpdOpaque *opaque, GError **error)
   return TRUE;
 }
 
+/* What the first eight bytes alone tell; padded with zeros. */
+static TpdOpaque
+opaque_of_magic (const guint8 *head)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (magics); i++)
+    if (memcmp (head, magics[i].bytes, magics[i].len) == 0)
+      return magics[i].opaque;
+  return TPD_OPAQUE_NONE;
+}
+
+static gboolean
+is_mailbox (const guint8 *head)
+{
+  return memcmp (head, "!BDN", 4) == 0;
+}
+
+gboolean
+tpd_opaque_starts (const guint8 *head, gsize len)
+{
+  guint8 first[sizeof ((TpdProbe *) NULL)->head] = { 0 };
+
+  memcpy (first, head, MIN (len, sizeof first));
+  return opaque_of_magic (first) != TPD_OPAQUE_NONE || is_mailbox (first) || tpd_zip_magic (first, sizeof first)
+         || tpd_cfb_magic (first, sizeof first);
+}
+
 gboolean
 tpd_opaque_look (TpdSource *source, const TpdProbe *probe, TpdOpaque *opaque, GError **error)
 {
   TpdBudget budget;
   g_autoptr (TpdSource) budgeted = NULL;
 
-  *opaque = TPD_OPAQUE_NONE;
-  if (probe->other_crypt)
-    {
-      *opaque = TPD_OPAQUE_PDF;
-      return TRUE;
-    }
-  for (guint i = 0; i < G_N_ELEMENTS (magics); i++)
-    if (memcmp (probe->head, magics[i].bytes, magics[i].len) == 0)
-      {
-        *opaque = magics[i].opaque;
-        return TRUE;
-      }
-  if (memcmp (probe->head, "!BDN", 4) == 0)
+  *opaque = probe->other_crypt ? TPD_OPAQUE_PDF : opaque_of_magic (probe->head);
+  if (*opaque != TPD_OPAQUE_NONE)
+    return TRUE;
+  if (is_mailbox (probe->head))
     return look_at_mailbox (source, opaque, error);
   if (probe->package)
     return TRUE;

@@ -34,3 +34,10 @@ const char *tpd_opaque_word (TpdOpaque opaque);
  * bytes. FALSE with error only when the source cannot be read.
  */
 gboolean tpd_opaque_look (TpdSource *source, const TpdProbe *probe, TpdOpaque *opaque, GError **error);
+
+/*
+ * For who has the first `len` bytes of a file already, which
+ * tpd_probe_starts_plain() calls plain. FALSE: tpd_opaque_look() would say that it
+ * hides nothing. TRUE: it has to look.
+ */
+gboolean tpd_opaque_starts (const guint8 *head, gsize len);

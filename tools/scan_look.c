@@ -163,6 +163,19 @@ look_into (TpdScanWorker *worker, TpdIndexRow *row, TpdSource *source, const Tpd
   tpd_file_facts_free (facts);
 }
 
+/* Whether the first bytes of the open file show that it is plain and hides
+ * nothing: without a probe and all it takes. */
+static gboolean
+shows_plain (const TpdScanWorker *worker, const char *name)
+{
+  const guint64 size = (guint64) worker->st.st_size;
+  guint8 head[TPD_PROBE_FIRST];
+  gsize len = (gsize) MIN (size, (guint64) sizeof head);
+
+  return pread (worker->fd, head, len, 0) == (gssize) len && tpd_probe_starts_plain (head, len, size)
+         && !tpd_opaque_starts (head, len) && !tpd_name_is_candidate (name, NULL);
+}
+
 /* The validator stays that of lstat: should the file have changed since, the
  * next scan sees another one and looks again. */
 static void
@@ -173,6 +186,11 @@ open_and_look (TpdScanWorker *worker, TpdIndexRow *row, const TpdStamp *stamp, c
   int fd = -1;
 
   worker->tally.opened++;
+  if (worker->fd >= 0 && shows_plain (worker, row->name))
+    {
+      tpd_scan_put (worker, row, NULL, link);
+      return;
+    }
   if (worker->fd >= 0)
     {
       source = tpd_source_new_file (worker->fd, &worker->st);
