@@ -17,5 +17,9 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   if (!tpd_opaque_look (source, probe, &opaque, &error) || !tpd_package_check_all (source, &result, &error))
     g_error ("%s", error->message);
   g_assert (opaque < TPD_N_OPAQUE);
+  /* What the first bytes show. */
+  const gsize len = MIN (size, (gsize) TPD_PROBE_FIRST);
+  if (tpd_probe_starts_plain (data, len, size) && !tpd_opaque_starts (data, len))
+    g_assert (opaque == TPD_OPAQUE_NONE && probe->kind == TPD_KIND_PLAIN && probe->warnings == NULL);
   return 0;
 }
