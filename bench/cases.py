@@ -19,7 +19,9 @@ FORMS = {
     "ooxml-ecb": ("protected", "ecb.docx"),
     "ooxml-cbc": ("protected", "cbc.docx"),
 }
-RANDOM_READS = 40000  # so many that opening the file does not count
+RANDOM_READS = 10000  # so many that opening the file does not count
+REST = 0.3  # seconds until the threads of a mount have found their places
+SAMPLES = {"seq": 2, "rand": 3}  # for each repetition, of what scatters most
 # copyfs reads the plain bytes.
 PROTECTED_GOALS = {
     "seq": [("tpdfs", "gocryptfs", 1.5), ("tpdfs", "copyfs", 0.9)],
@@ -34,12 +36,12 @@ class Wrong(Exception):
 
 
 class Case:
-    """`columns`: {system: sample()}, each sample a number in `unit`; `around`
-    is a context in which all of them are taken."""
+    """`columns`: {system: sample()}, each sample a number in `unit`, so many of
+    them for each repetition; `around` is a context in which all are taken."""
 
-    def __init__(self, name, unit, columns, goals=(), repetitions=None, around=contextlib.nullcontext):
+    def __init__(self, name, unit, columns, goals=(), repetitions=None, around=contextlib.nullcontext, samples=1):
         self.name, self.unit, self.columns, self.goals = name, unit, columns, goals
-        self.repetitions, self.around = repetitions, around
+        self.repetitions, self.around, self.samples = repetitions, around, samples
 
 
 class Bench:
@@ -93,6 +95,18 @@ class Bench:
                     while file.read(1 << 22):
                         pass
 
+    def read_anew(self, sources):
+        """Who read a file first, and how, decides in what pieces it lies in the
+        page cache, for as long as it is there."""
+        settle.compact()
+        for source in sources:
+            for at, _, names in os.walk(source):
+                for name in names:
+                    with open(os.path.join(at, name), "rb", buffering=0) as file:
+                        os.fsync(file.fileno())
+                        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            self.warm_source(source)
+
     def big_sample(self, system, form, manner, warm, *words):
         source, name = self.big_place(system, form)
         expected = self.expected(manner, words)
@@ -109,6 +123,8 @@ class Bench:
                     self.read("seq", path)
                     if manner != "seq":
                         self.read(manner, path, *words)
+                if manner == "rand":
+                    time.sleep(REST)
                 result = self.read(manner, path, *words)
             if result["xor"] != expected:
                 raise Wrong(f"{system.name} gave other bytes of {name}")
@@ -116,7 +132,6 @@ class Bench:
                 return result["operations"] / result["seconds"]
             return result["bytes"] / result["seconds"] / 1e6
 
-        self.warm_source(source)
         return sample
 
     def expected(self, manner, words):
@@ -129,8 +144,10 @@ class Bench:
         return [s for s in (self.native, self.copyfs, self.bindfs, self.gocryptfs, *self.products) if not s.missing]
 
     def big_case(self, name, form, manner, warm, goals, *words):
+        self.read_anew({self.corpora.big(), *(self.big_place(s, form)[0] for s in self.all_systems() if not s.decrypts)})
         columns = {s.name: self.big_sample(s, form, manner, warm, *words) for s in self.all_systems()}
         return Case(name, "reads/s" if manner == "rand" else "MB/s", columns, goals,
+                    samples=1 if warm else SAMPLES.get(manner, 1),
                     around=settle.settled_memory if warm and not self.options.memory_as_found else contextlib.nullcontext)
 
     def big_cases(self):

@@ -70,6 +70,12 @@ def touch(size):
         pass
 
 
+def compact():
+    """Free memory in pieces as large as can be; root only."""
+    if os.geteuid() == 0 and os.path.exists(COMPACT):
+        tell(COMPACT, "1")
+
+
 @contextlib.contextmanager
 def settled_memory():
     """While it lasts pages come from whole pieces, in rising order: free
@@ -83,8 +89,7 @@ def settled_memory():
         before = file.read().strip()
     try:
         tell(SHORT_LISTS, "8000000")  # the largest part of which the lists get one: as short as can be
-        if os.path.exists(COMPACT):
-            tell(COMPACT, "1")
+        compact()
         size = min(fragments(), available() // 2)
         with held(max(size, mmap.PAGESIZE)):
             yield

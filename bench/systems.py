@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-READ_AHEAD_KB = 1024
+READ_AHEAD_KB = 1920
 
 
 def is_mounted(path):
