@@ -369,13 +369,14 @@ static gboolean
 local_run (TpdPrivateOperation *self, TpdSealType type, guint attempt, const guint8 *block, TpdOpened *opened,
            GError **error)
 {
-  const TpdLocalOperation *local = (const TpdLocalOperation *) self;
+  TpdLocalOperation *local = (TpdLocalOperation *) self;
+  const TpdPreparedBlock *prepared = g_steal_pointer (&local->prepared);
   const gsize len = self->public_key->len;
   guint8 *em = tpd_secret_alloc (len);
 
   /* Fails only when memory is out, and leaves zeros, which fit no padding. */
-  if (local->prepared != NULL && local->prepared->done && memcmp (local->prepared->block, block, len) == 0)
-    memcpy (em, local->prepared->em, len);
+  if (prepared != NULL && prepared->done && memcmp (prepared->block, block, len) == 0)
+    memcpy (em, prepared->em, len);
   else
     (void) tpd_private_key_raw (local->key, block, len, em);
   unpad_all (opened, type, em, len);
@@ -394,10 +395,16 @@ tpd_local_operation_init (TpdLocalOperation *operation, TpdPrivateKey *key)
 
 /* --- The whole --------------------------------------------------------- */
 
-/* The first bytes of the sealed ones, zeros where they are too few. */
-static void
-copy_block (const TpdUnwrapRequest *request, gboolean reversed, guint8 *block, gsize len)
+/*
+ * The first bytes of the sealed ones, zeros where they are too few. A block that
+ * is not below the modulus is damaged, FALSE: it is made one that is, for the
+ * operation to be done all the same, so that the time is the same.
+ */
+static gboolean
+copy_block (const TpdUnwrapRequest *request, gboolean reversed, const TpdPublicKey *key, guint8 *block)
 {
+  const gsize len = key->len;
+
   memset (block, 0, len);
   if (request->sealed_len > 0)
     memcpy (block, request->sealed, MIN (len, request->sealed_len));
@@ -407,6 +414,10 @@ copy_block (const TpdUnwrapRequest *request, gboolean reversed, guint8 *block, g
       block[i] = block[len - 1 - i];
       block[len - 1 - i] = byte;
     }
+  if (memcmp (block, key->modulus, len) < 0)
+    return TRUE;
+  block[0] = 0;
+  return FALSE;
 }
 
 void
@@ -420,7 +431,7 @@ tpd_enabling_bits_prepare (TpdPrivateKey *key, const TpdUnwrapRequest *const *re
   g_assert (n > 0 && n <= TPD_UNWRAP_MANY);
   for (guint i = 0; i < n; i++)
     {
-      copy_block (requests[i], FALSE, prepared[i]->block, tpd_private_key_public (key)->len);
+      (void) copy_block (requests[i], FALSE, tpd_private_key_public (key), prepared[i]->block);
       in[i] = prepared[i]->block;
       out[i] = prepared[i]->em;
     }
@@ -429,11 +440,7 @@ tpd_enabling_bits_prepare (TpdPrivateKey *key, const TpdUnwrapRequest *const *re
     prepared[i]->done = (done >> i & 1) != 0;
 }
 
-/*
- * One attempt. A block that is not below the modulus is damaged: then the
- * operation is done on one that is, so that the time is the same, and the
- * result thrown away.
- */
+/* One attempt. What is made of a damaged block is thrown away. */
 static gboolean
 try_once (TpdPrivateOperation *operation, const TpdUnwrapRequest *request, gboolean reversed, guint attempt,
           GString *trace, TpdUnwrapReply *reply, GError **error)
@@ -442,13 +449,9 @@ try_once (TpdPrivateOperation *operation, const TpdUnwrapRequest *request, gbool
   TpdOpened *opened = tpd_secret_alloc (sizeof *opened);
   guint8 block[TPD_RSA_MAX_BYTES];
 
-  copy_block (request, reversed, block, key->len);
-  gboolean below = memcmp (block, key->modulus, key->len) < 0;
+  gboolean below = copy_block (request, reversed, key, block);
   if (!below)
-    {
-      say (trace, "RSA: the block is not below the modulus");
-      block[0] = 0;
-    }
+    say (trace, "RSA: the block is not below the modulus");
   gboolean ran = operation->klass->run (operation, request->type, attempt, block, opened, error);
   if (!below)
     memset (opened->fits, 0, sizeof opened->fits);

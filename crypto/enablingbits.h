@@ -69,7 +69,7 @@ void tpd_enabling_bits_prepare (TpdPrivateKey *key, const TpdUnwrapRequest *cons
 typedef struct {
   TpdPrivateOperation base;
   TpdPrivateKey *key;
-  const TpdPreparedBlock *prepared; /* of the request; may be NULL */
+  const TpdPreparedBlock *prepared; /* for the first attempt; may be NULL */
 } TpdLocalOperation;
 
 TpdPrivateOperation *tpd_local_operation_init (TpdLocalOperation *operation, TpdPrivateKey *key);

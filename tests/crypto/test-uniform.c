@@ -194,24 +194,28 @@ test_refusals_of_bytes (void)
 static void
 test_together (void)
 {
-  guint8 sealed[N_WAYS + 1][128 + 4096 + 32];
-  TpdUnwrapRequest requests[N_WAYS + 1];
-  const TpdUnwrapRequest *asked[N_WAYS + 1];
-  TpdPreparedBlock blocks[N_WAYS + 1] = { { 0 } }, *prepared[N_WAYS + 1];
+  enum { GOOD = N_WAYS, HIGH, ALL };
+  guint8 sealed[ALL][128 + 4096 + 32];
+  TpdUnwrapRequest requests[ALL];
+  const TpdUnwrapRequest *asked[ALL];
+  TpdPreparedBlock blocks[ALL] = { { 0 } }, *prepared[ALL];
 
-  for (guint i = 0; i <= N_WAYS; i++)
+  for (guint i = 0; i < ALL; i++)
     {
       const Recipe r = i < N_WAYS ? wrong (2, TPD_SEAL_V2, (Way) i) : recipe (2);
       requests[i] = (TpdUnwrapRequest){
         .sealed = sealed[i], .sealed_len = seal (&r, sealed[i]), .type = TPD_SEAL_V2, .principals = ""
       };
+      /* Not below the modulus, in either order of its bytes. */
+      if (i == HIGH)
+        memset (sealed[i], 0xff, 128);
       asked[i] = &requests[i];
       prepared[i] = &blocks[i];
     }
   memset (&work, 0, sizeof work);
-  tpd_enabling_bits_prepare (own_key, asked, N_WAYS + 1, prepared);
-  g_assert_cmpuint (work.rsa, ==, N_WAYS + 1);
-  for (guint i = 0; i <= N_WAYS; i++)
+  tpd_enabling_bits_prepare (own_key, asked, ALL, prepared);
+  g_assert_cmpuint (work.rsa, ==, ALL);
+  for (guint i = 0; i < ALL; i++)
     {
       TpdLocalOperation local;
       TpdPrivateOperation *operation = tpd_local_operation_init (&local, own_key);
@@ -220,11 +224,11 @@ test_together (void)
       local.prepared = prepared[i];
       memset (&work, 0, sizeof work);
       tpd_enabling_bits_unwrap_with (operation, &requests[i], &reply, NULL);
-      g_assert_cmpint (reply.status, ==, i < N_WAYS ? TPD_UNWRAP_REFUSED : TPD_UNWRAP_OK);
-      g_assert_cmpuint (work.rsa, ==, i < N_WAYS ? 1 : 0);
-      g_assert_cmpuint (work.aes, ==, i < N_WAYS ? 2 : 1);
-      g_assert_cmpuint (work.oaep_sha1, ==, i < N_WAYS ? 2 : 1);
-      g_assert_cmpuint (work.oaep_sha256, ==, i < N_WAYS ? 2 : 1);
+      g_assert_cmpint (reply.status, ==, i != GOOD ? TPD_UNWRAP_REFUSED : TPD_UNWRAP_OK);
+      g_assert_cmpuint (work.rsa, ==, i != GOOD ? 1 : 0);
+      g_assert_cmpuint (work.aes, ==, i != GOOD ? 2 : 1);
+      g_assert_cmpuint (work.oaep_sha1, ==, i != GOOD ? 2 : 1);
+      g_assert_cmpuint (work.oaep_sha256, ==, i != GOOD ? 2 : 1);
     }
 }
 
