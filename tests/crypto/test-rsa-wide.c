@@ -545,8 +545,8 @@ assert_many (const Shared *shared, guint n, guint too_large)
 {
   static const guint8 zeros[BYTES];
   guint8 high[BYTES], out[TPD_PRIVATE_KEY_MANY][BYTES];
-  const guint8 *ins[TPD_PRIVATE_KEY_MANY];
-  guint8 *outs[TPD_PRIVATE_KEY_MANY];
+  const guint8 *ins[TPD_PRIVATE_KEY_MANY] = { NULL };
+  guint8 *outs[TPD_PRIVATE_KEY_MANY] = { NULL };
 
   memset (high, 0xff, sizeof high);
   memset (out, 0xaa, sizeof out);
