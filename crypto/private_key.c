@@ -458,24 +458,8 @@ static guint
 raw_together (TpdPrivateKey *key, const guint8 *const *in, guint8 *const *out, guint n)
 {
   TpdRsaWide *wide = n >= WIDE_WORTH && key->public_key.len == TPD_RSA_WIDE_BYTES ? wide_of (key) : NULL;
-  const guint8 *below[TPD_RSA_WIDE_BLOCKS];
-  guint8 *result[TPD_RSA_WIDE_BLOCKS];
-  guint index[TPD_RSA_WIDE_BLOCKS], n_below = 0, good = 0, done = 0;
 
-  if (wide == NULL)
-    return 0;
-  for (guint i = 0; i < n; i++)
-    if (memcmp (in[i], key->public_key.modulus, TPD_RSA_WIDE_BYTES) < 0)
-      {
-        below[n_below] = in[i];
-        result[n_below] = out[i];
-        index[n_below++] = i;
-      }
-  if (n_below > 0)
-    good = tpd_rsa_wide_private (wide, below, result, n_below);
-  for (guint i = 0; i < n_below; i++)
-    done |= (good >> i & 1) << index[i];
-  return done;
+  return wide != NULL ? tpd_rsa_wide_private (wide, in, out, n) : 0;
 }
 
 guint

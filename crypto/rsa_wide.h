@@ -31,9 +31,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdRsaWide, tpd_rsa_wide_free)
 
 /*
  * `out[i]` = `in[i]`^d mod n, for `n` blocks, at least 1 and at most
- * TPD_RSA_WIDE_BLOCKS, below the modulus, big-endian of TPD_RSA_WIDE_BYTES bytes;
- * takes as long for one as for all. Gives a bit, 1 << i, for each result that was
- * proven; the others are zeros. Thread-safe.
+ * TPD_RSA_WIDE_BLOCKS, big-endian of TPD_RSA_WIDE_BYTES bytes; takes as long for one
+ * as for all. Gives a bit, 1 << i, for each result that was proven; the others are
+ * zeros. What is not below the modulus is never proven: no number to the public
+ * exponent is that block. Thread-safe.
  */
 guint tpd_rsa_wide_private (TpdRsaWide *wide, const guint8 *const *in, guint8 *const *out, guint n);
 
