@@ -5,8 +5,9 @@
  * Decrypting is the larger half of what a read of a protected file costs above
  * a plain one. OpenSSL's own code decrypts a block an instruction; a processor
  * with VAES does two in the same time, or four where its registers are that wide,
- * and eight instructions in flight hide how long each takes. Nothing here depends on key or data but through these
- * instructions, which take the same time for all: no tables, no branches.
+ * and eight instructions in flight hide how long each takes. Nothing here depends
+ * on key or data but through these instructions, which take the same time for all:
+ * no tables, no branches.
  *
  * The round keys are those of FIPS 197, 5.2; for decryption those of the
  * equivalent inverse cipher, 5.3.5, which is what AESDEC computes.
