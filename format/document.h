@@ -102,6 +102,9 @@ TpdProbe *tpd_probe (TpdSource *source, TpdBudget *budget);
  * plain. FALSE: it may tell anything.
  */
 gboolean tpd_probe_starts_plain (const guint8 *head, gsize len, guint64 size);
+/* The same of an open file, which is read so far: `*len` bytes of `head`. FALSE
+ * also when that fails. */
+gboolean tpd_probe_starts_plain_fd (int fd, guint64 size, guint8 head[TPD_PROBE_FIRST], gsize *len);
 void tpd_probe_free (TpdProbe *probe);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdProbe, tpd_probe_free)
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "format/format.h"
@@ -136,6 +137,13 @@ tpd_probe_starts_plain (const guint8 *head, gsize len, guint64 size)
         return FALSE;
     }
   return TRUE;
+}
+
+gboolean
+tpd_probe_starts_plain_fd (int fd, guint64 size, guint8 head[TPD_PROBE_FIRST], gsize *len)
+{
+  *len = (gsize) MIN (size, (guint64) TPD_PROBE_FIRST);
+  return pread (fd, head, *len, 0) == (gssize) *len && tpd_probe_starts_plain (head, *len, size);
 }
 
 static void

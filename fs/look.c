@@ -373,9 +373,9 @@ static gboolean
 starts_plain (TpdFs *fs, int fd, const struct stat *st)
 {
   guint8 head[TPD_PROBE_FIRST];
-  gsize len = (gsize) MIN ((guint64) st->st_size, (guint64) sizeof head);
+  gsize len;
 
-  if (pread (fd, head, len, 0) != (gssize) len || !tpd_probe_starts_plain (head, len, (guint64) st->st_size))
+  if (!tpd_probe_starts_plain_fd (fd, (guint64) st->st_size, head, &len))
     return FALSE;
   tpd_fs_count (fs, TPD_COUNT_PROBES, 1);
   return TRUE;

@@ -168,11 +168,10 @@ look_into (TpdScanWorker *worker, TpdIndexRow *row, TpdSource *source, const Tpd
 static gboolean
 shows_plain (const TpdScanWorker *worker, const char *name)
 {
-  const guint64 size = (guint64) worker->st.st_size;
   guint8 head[TPD_PROBE_FIRST];
-  gsize len = (gsize) MIN (size, (guint64) sizeof head);
+  gsize len;
 
-  return pread (worker->fd, head, len, 0) == (gssize) len && tpd_probe_starts_plain (head, len, size)
+  return tpd_probe_starts_plain_fd (worker->fd, (guint64) worker->st.st_size, head, &len)
          && !tpd_opaque_starts (head, len) && !tpd_name_is_candidate (name, NULL);
 }
 
