@@ -76,7 +76,7 @@ class Forget(unittest.TestCase):
             self.assertTrue(forgotten(mount, 1000), "the kernel does not forget")
             time.sleep(0.2)
             if not harness.sanitized():
-                self.assertLess(anonymous_kilobytes(mount.process.pid) - before, 6144)  # what threads keep
+                self.assertLess(anonymous_kilobytes(mount.process.pid) - before, 4096)
 
 
 if __name__ == "__main__":
