@@ -48,7 +48,7 @@ read_link (const char *text, const TpdXrmlSlice *slice, const TpdXml *doc, TpdCe
       || !tpd_xrml_public_key (tpd_xml_path (body, "ISSUER/PUBLICKEY"), &issuer, NULL, &why)
       || !tpd_xrml_public_key (tpd_xml_child (principal, "PUBLICKEY"), &subject, NULL, &why))
     return FALSE;
-  state = tpd_signature_check (text, slice, doc, &issuer);
+  state = tpd_signature_check (text, slice, doc, &issuer, NULL);
   out->issuer = issuer.fingerprint;
   out->subject = subject.fingerprint;
   return state == TPD_SIGNATURE_GOOD || state == TPD_SIGNATURE_REPAIRED;

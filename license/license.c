@@ -155,15 +155,13 @@ parse (const guint8 *data, gsize len, gboolean brief, GError **error)
 
   license->encoding = text->encoding;
   license->n_documents = slices->len;
-  if (!brief)
-    tpd_sha256 (text->text + slice->start, slice->len, license->sha256);
   if (!tpd_parse_body (license, body, text->text, slice, warnings, error))
     return NULL;
   license->signature = TPD_SIGNATURE_UNKNOWN;
   if (!brief)
     {
-      license->signature =
-          tpd_signature_check (text->text, slice, doc, license->has_issuer_key ? &license->issuer_key : NULL);
+      license->signature = tpd_signature_check (text->text, slice, doc,
+                                                license->has_issuer_key ? &license->issuer_key : NULL, license->sha256);
       warn_about_signature (license->signature, warnings);
       read_documents_behind (license, text->text, slices, i - 1, types, warnings);
     }

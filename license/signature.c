@@ -12,21 +12,48 @@
 
 #include <string.h>
 
+#include "crypto/sha_wide.h"
 #include "license/scan.h"
 #include "license/xrml.h"
 
-/* UTF-16LE on its way into a digest. */
+/* UTF-16LE on its way into a digest, or into one of a pair, whose other one is of
+ * all of the document. */
 typedef struct {
-  TpdDigest *digest;
+  TpdDigest *digest; /* or NULL */
+  TpdShaPair *pair;  /* or NULL */
+  const char *beside;
+  gsize beside_len; /* left of it */
   gsize used;
   guint16 units[2048];
 } Wide;
 
+/* Units that make whole blocks of every digest. */
+#define WHOLE 32
+
+static void
+wide_update (Wide *wide, gsize n)
+{
+  const gsize size = n * sizeof wide->units[0], beside = MIN (size, wide->beside_len);
+
+  if (wide->digest != NULL)
+    {
+      tpd_digest_update (wide->digest, wide->units, size);
+      return;
+    }
+  tpd_sha_pair_update (wide->pair, wide->beside, beside, wide->units, size);
+  wide->beside += beside;
+  wide->beside_len -= beside;
+}
+
+/* What makes no whole block waits for more. */
 static void
 wide_flush (Wide *wide)
 {
-  tpd_digest_update (wide->digest, wide->units, wide->used * sizeof wide->units[0]);
-  wide->used = 0;
+  const gsize n = wide->used / WHOLE * WHOLE;
+
+  wide_update (wide, n);
+  wide->used -= n;
+  memmove (wide->units, wide->units + n, wide->used * sizeof wide->units[0]);
 }
 
 /* Room for `n` units more. */
@@ -69,19 +96,16 @@ wide_put_ascii (Wide *wide, const char *p)
   return TRUE;
 }
 
-/* The digest of the UTF-16LE of valid UTF-8, without what is only white space
- * between tags if `squeeze` is set: that is what pretty printers add. */
+/* All of the UTF-16LE of valid UTF-8, without what is only white space between
+ * tags if `squeeze` is set: that is what pretty printers add. */
 static void
-make_digest (const char *text, gsize len, gboolean squeeze, gsize digest_len, guint8 out[TPD_SHA256_SIZE])
+wide_put_text (Wide *wide, const char *text, gsize len, gboolean squeeze)
 {
   const char *p = text, *end = text + len;
-  Wide wide;
 
-  wide.digest = tpd_digest_new (digest_len);
-  wide.used = 0;
   while (p < end)
     {
-      if (!squeeze && end - p >= TPD_SCAN_PIECE && wide_put_ascii (&wide, p))
+      if (!squeeze && end - p >= TPD_SCAN_PIECE && wide_put_ascii (wide, p))
         {
           p += TPD_SCAN_PIECE;
           continue;
@@ -98,11 +122,39 @@ make_digest (const char *text, gsize len, gboolean squeeze, gsize digest_len, gu
               continue;
             }
         }
-      wide_put (&wide, g_utf8_get_char (p));
+      wide_put (wide, g_utf8_get_char (p));
       p = g_utf8_next_char (p);
     }
-  wide_flush (&wide);
+  wide_update (wide, wide->used);
+}
+
+/* The digest of what is signed of the document of `slice`. */
+static void
+make_digest (const char *text, const TpdXrmlSlice *slice, gboolean squeeze, gsize digest_len,
+             guint8 out[TPD_SHA256_SIZE])
+{
+  Wide wide;
+
+  wide.digest = tpd_digest_new (digest_len);
+  wide.used = 0;
+  wide_put_text (&wide, text + slice->body_start, slice->body_len, squeeze);
   tpd_digest_finish (wide.digest, out);
+}
+
+/* The SHA-256 of that, and that of all of the document as it stands. */
+static void
+make_both (const char *text, const TpdXrmlSlice *slice, guint8 out[TPD_SHA256_SIZE], guint8 all[TPD_SHA256_SIZE])
+{
+  Wide wide;
+
+  wide.digest = NULL;
+  wide.pair = tpd_sha_pair_new ();
+  wide.beside = text + slice->start;
+  wide.beside_len = slice->len;
+  wide.used = 0;
+  wide_put_text (&wide, text + slice->body_start, slice->body_len, FALSE);
+  tpd_sha_pair_update (wide.pair, wide.beside, wide.beside_len, NULL, 0);
+  tpd_sha_pair_finish (wide.pair, all, out);
 }
 
 /* Whether there is white space between tags: else squeezing changes nothing. */
@@ -144,8 +196,10 @@ has_one_reading (const TpdXrmlSlice *slice, const TpdXml *doc)
   return body != NULL && tpd_xml_next (body, "BODY") == NULL && slice->n_bodies == 1 && !slice->has_markup;
 }
 
-TpdSignatureState
-tpd_signature_check (const char *text, const TpdXrmlSlice *slice, const TpdXml *doc, const TpdPublicKey *key)
+/* As tpd_signature_check(). `*hashed`: `sha256`, which is not NULL then, was made. */
+static TpdSignatureState
+check (const char *text, const TpdXrmlSlice *slice, const TpdXml *doc, const TpdPublicKey *key, guint8 *sha256,
+       gboolean *hashed)
 {
   const TpdXmlNode *signature = tpd_xml_child (tpd_xml_root (doc), "SIGNATURE");
   const TpdXmlNode *digest_node = tpd_xml_child (signature, "DIGEST");
@@ -171,9 +225,25 @@ tpd_signature_check (const char *text, const TpdXrmlSlice *slice, const TpdXml *
     {
       if (squeeze && !has_space_between_tags (text + slice->body_start, slice->body_len))
         break;
-      make_digest (text + slice->body_start, slice->body_len, squeeze, digest_len, digest);
+      *hashed |= sha256 != NULL && digest_len == TPD_SHA256_SIZE;
+      if (*hashed && !squeeze)
+        make_both (text, slice, digest, sha256);
+      else
+        make_digest (text, slice, squeeze, digest_len, digest);
       if (memcmp (digest, stored, digest_len) == 0 && tpd_public_key_verify (key, digest, digest_len, value, value_len))
         return squeeze ? TPD_SIGNATURE_REPAIRED : TPD_SIGNATURE_GOOD;
     }
   return TPD_SIGNATURE_BAD;
+}
+
+TpdSignatureState
+tpd_signature_check (const char *text, const TpdXrmlSlice *slice, const TpdXml *doc, const TpdPublicKey *key,
+                     guint8 sha256[TPD_SHA256_SIZE])
+{
+  gboolean hashed = FALSE;
+  TpdSignatureState state = check (text, slice, doc, key, sha256, &hashed);
+
+  if (sha256 != NULL && !hashed)
+    tpd_sha256 (text + slice->start, slice->len, sha256);
+  return state;
 }

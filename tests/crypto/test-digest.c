@@ -11,6 +11,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
+#include "crypto/sha_wide.h"
 #include "rsa-vectors.h"
 
 static guint8 *
@@ -83,6 +84,85 @@ published_digests (void)
   assert_hex (sha256, sizeof sha256, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
   tpd_sha1 (NULL, 0, sha1);
   assert_hex (sha1, sizeof sha1, vectors[0].sha1);
+}
+
+/* --- Two at once --------------------------------------------------------- */
+
+/* FIPS 180-2, B.1 to B.3, and the empty text. */
+static void
+published_pairs (void)
+{
+  static const struct {
+    const char *text, *sha256;
+  } vectors[] = {
+    { "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+    { "abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" },
+    { "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+      "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1" },
+    { NULL, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0" },
+  };
+  g_autofree char *million = g_strnfill (1000000, 'a');
+
+  for (guint i = 0; i < 2 * G_N_ELEMENTS (vectors) * G_N_ELEMENTS (vectors); i++)
+    {
+      const guint a = i / 2 % G_N_ELEMENTS (vectors), b = i / 2 / G_N_ELEMENTS (vectors);
+      const char *a_text = vectors[a].text != NULL ? vectors[a].text : million;
+      const char *b_text = vectors[b].text != NULL ? vectors[b].text : million;
+      guint8 a_digest[TPD_SHA256_SIZE], b_digest[TPD_SHA256_SIZE];
+      TpdShaPair *pair;
+
+      tpd_sha_pair_allow (i % 2 != 0);
+      pair = tpd_sha_pair_new ();
+      tpd_sha_pair_update (pair, a_text, strlen (a_text), b_text, strlen (b_text));
+      tpd_sha_pair_finish (pair, a_digest, b_digest);
+      assert_hex (a_digest, sizeof a_digest, vectors[a].sha256);
+      assert_hex (b_digest, sizeof b_digest, vectors[b].sha256);
+    }
+}
+
+/* GLib has a SHA-256 of its own. */
+static void
+assert_sha256 (const guint8 *digest, const guint8 *data, gsize len)
+{
+  g_autofree char *expected = g_compute_checksum_for_data (G_CHECKSUM_SHA256, data, len);
+
+  assert_hex (digest, TPD_SHA256_SIZE, expected);
+}
+
+/* Of every length around the ends of blocks, not aligned, in pieces of any length. */
+static void
+pairs_in_pieces (void)
+{
+  guint8 data[2000], a_digest[TPD_SHA256_SIZE], b_digest[TPD_SHA256_SIZE];
+
+  for (gsize i = 0; i < sizeof data; i++)
+    data[i] = (guint8) g_test_rand_int ();
+  for (guint round = 0; round < 4000; round++)
+    {
+      const gsize a_len = round % 400, b_len = (gsize) g_test_rand_int_range (0, 1500);
+      const guint8 *a = data + g_test_rand_int_range (0, 400), *b = data + g_test_rand_int_range (0, 400);
+      gsize a_done = 0, b_done = 0;
+      TpdShaPair *pair;
+
+      tpd_sha_pair_allow (round % 8 != 0);
+      pair = tpd_sha_pair_new ();
+      while (a_done < a_len || b_done < b_len)
+        {
+          /* Both by whole blocks, or not. */
+          const gsize piece = round % 3 == 0 ? 64 * (gsize) g_test_rand_int_range (1, 5) : 0;
+          const gsize a_piece = piece != 0 ? piece : (gsize) g_test_rand_int_range (0, 200);
+          const gsize b_piece = piece != 0 ? piece : (gsize) g_test_rand_int_range (0, 200);
+          const gsize a_n = MIN (a_len - a_done, a_piece), b_n = MIN (b_len - b_done, b_piece);
+
+          tpd_sha_pair_update (pair, a_n > 0 ? a + a_done : NULL, a_n, b_n > 0 ? b + b_done : NULL, b_n);
+          a_done += a_n;
+          b_done += b_n;
+        }
+      tpd_sha_pair_finish (pair, a_digest, b_digest);
+      assert_sha256 (a_digest, a, a_len);
+      assert_sha256 (b_digest, b, b_len);
+    }
+  g_test_message ("by the processor's instructions: %d", tpd_sha_pair_allow (TRUE));
 }
 
 static void
@@ -257,6 +337,8 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   EVP_set_default_properties (NULL, "fips=yes");
   g_test_add_func ("/digest/published-vectors", published_digests);
+  g_test_add_func ("/digest/two-at-once-published-vectors", published_pairs);
+  g_test_add_func ("/digest/two-at-once-in-pieces", pairs_in_pieces);
   g_test_add_func ("/digest/system-policy-is-no-obstacle", policy_is_no_obstacle);
   g_test_add_func ("/public-key/fingerprint-is-sha256-of-modulus", fingerprints);
   g_test_add_func ("/public-key/either-byte-order-zeros-stripped", byte_order_and_zeros);

@@ -45,6 +45,19 @@ replaced (const char *text, const char *old, const char *new)
   return g_strdup_printf ("%.*s%s%s", (int) (at - text), text, new, at + strlen (old));
 }
 
+/* Whatever the signature is, the digest of the license is its own; GLib has a
+ * SHA-256 of its own. */
+static void
+assert_digest (const TpdLicense *license, const char *text)
+{
+  const char *start = strstr (text, "<XrML"), *end = strstr (text, "</XrML>") + strlen ("</XrML>");
+  g_autofree char *expected = g_compute_checksum_for_data (G_CHECKSUM_SHA256, (const guint8 *) start, end - start);
+
+  for (guint i = 0; i < sizeof license->sha256; i++)
+    g_assert_cmpint (license->sha256[i], ==,
+                     g_ascii_xdigit_value (expected[2 * i]) << 4 | g_ascii_xdigit_value (expected[2 * i + 1]));
+}
+
 static TpdLicense *
 parse (const char *text)
 {
@@ -52,6 +65,7 @@ parse (const char *text)
   TpdLicense *license = tpd_license_parse ((const guint8 *) text, strlen (text), &error);
 
   g_assert_no_error (error);
+  assert_digest (license, text);
   return license;
 }
 
@@ -97,6 +111,47 @@ test_encoding_of_the_file_does_not_matter (void)
   license = tpd_license_parse ((const guint8 *) wide, len, &error);
   g_assert_no_error (error);
   g_assert_cmpint (license->signature, ==, TPD_SIGNATURE_GOOD);
+}
+
+/* Characters of every length in UTF-8 wherever the text is cut into pieces. */
+static void
+test_any_characters_anywhere (void)
+{
+  static const char *const characters[] = { "a", "\xc3\xbc", "\xe2\x82\xac", "\xf0\x9f\x98\x80" };
+  g_autofree char *text = license_text (CLIENT);
+  const char *old = strstr (text, "</NAME>");
+
+  for (guint i = 0; i < 200; i++)
+    {
+      g_autoptr (GString) longer = g_string_new_len (text, old - text);
+      g_autoptr (TpdLicense) license = NULL;
+
+      for (guint n = 0; n < i; n++)
+        g_string_append_c (longer, 'x');
+      for (guint n = 0; n < 2000; n++)
+        g_string_append (longer, characters[n / 70 % 2 == 0 ? 0 : n % G_N_ELEMENTS (characters)]);
+      g_string_append (longer, old);
+      license = parse (longer->str);
+      g_assert_cmpint (license->signature, ==, TPD_SIGNATURE_BAD);
+    }
+}
+
+/* A digest of 20 bytes, which is not that of the text. */
+static void
+test_other_digests (void)
+{
+  g_autofree char *text = license_text (CLIENT);
+  const char *digest = strstr (strstr (text, "<SIGNATURE>"), "<DIGEST"),
+             *value = strstr (digest, "<VALUE encoding=\"base64\""), *end = strstr (value, "</VALUE>");
+  g_autofree char *head = g_strndup (text, (gsize) (value - text));
+  g_autofree char *stored = g_strdup_printf ("%s<VALUE>AAAAAAAAAAAAAAAAAAAAAAAAAAA=%s", head, end);
+  g_autofree char *sha1 = replaced (stored, "SHA256", "SHA1");
+  g_auto (GStrv) tags = g_strsplit (sha1, "><", -1);
+  g_autofree char *pretty = g_strjoinv (">\n<", tags);
+
+  g_assert_cmpint (state_of (stored), ==, TPD_SIGNATURE_BAD);
+  g_assert_cmpint (state_of (sha1), ==, TPD_SIGNATURE_BAD);
+  g_assert_cmpint (state_of (pretty), ==, TPD_SIGNATURE_BAD);
 }
 
 static void
@@ -289,6 +344,8 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/signature/changed-text-is-bad", test_changed_text_is_bad);
   g_test_add_func ("/signature/encoding-of-the-file-does-not-matter", test_encoding_of_the_file_does_not_matter);
+  g_test_add_func ("/signature/any-characters-anywhere", test_any_characters_anywhere);
+  g_test_add_func ("/signature/other-digests", test_other_digests);
   g_test_add_func ("/signature/pretty-printed-license-is-repaired", test_pretty_printed_license_is_repaired);
   g_test_add_func ("/signature/unsigned-and-unknown", test_unsigned_and_unknown);
   g_test_add_func ("/signature/does-not-cover-another-reading", test_signature_does_not_cover_another_reading);
