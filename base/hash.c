@@ -20,3 +20,16 @@ tpd_hash64 (const void *data, gsize len)
     hash = (hash ^ p[i]) * TPD_HASH_FACTOR;
   return hash ^ hash >> 32;
 }
+
+#define STEP 256
+#define SAMPLE 32
+
+guint64
+tpd_hash64_sample (const void *data, gsize len)
+{
+  guint64 hash = len;
+
+  for (gsize at = 0; at < len; at += STEP)
+    hash = (hash << 7 | hash >> 57) ^ tpd_hash64 ((const guint8 *) data + at, MIN ((gsize) SAMPLE, len - at));
+  return hash;
+}

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Licenses that were parsed before: see license_cache.h. The oldest entry
- * makes room, whether it was asked for again or not: copies lie together. */
+/*
+ * Licenses that were parsed before: see license_cache.h. The oldest entry makes
+ * room, whether it was asked for again or not: copies lie together.
+ *
+ * Most licenses of a share are met once. Of these nothing is kept but a number, or
+ * each would be read into memory that no processor has at hand: only what is met
+ * again is kept, and need not be read when it is met for the third time.
+ */
 #include "tools/license_cache.h"
 
 #include "base/hash.h"
 
 /* Larger ones are rare, and would make the cache large. */
 #define MAX_BYTES (64 * 1024)
-/* Of each STEP bytes SAMPLE are hashed. Content key and signature of a license
- * are longer, so that licenses that differ differ there. Those that do not are
- * told apart by all of their bytes, and only one of them is kept. */
-#define STEP 256
-#define SAMPLE 32
+
+/* Numbers of licenses that were met once; later ones take their places. */
+#define MET 4096
 
 typedef struct {
   guint64 hash; /* first: it is the key of the table */
@@ -24,6 +28,7 @@ struct _TpdLicenseCache {
   GMutex lock;
   GHashTable *entries; /* set of Entry, under lock */
   GQueue order;        /* the same, oldest first, under lock */
+  guint64 met[MET];    /* under lock */
 };
 
 static void
@@ -59,26 +64,21 @@ tpd_license_cache_free (TpdLicenseCache *cache)
   g_free (cache);
 }
 
-static guint64
-hash_of (const guint8 *data, gsize len)
-{
-  guint64 hash = len;
-
-  for (gsize at = 0; at < len; at += STEP)
-    hash = (hash << 7 | hash >> 57) ^ tpd_hash64 (data + at, MIN ((gsize) SAMPLE, len - at));
-  return hash;
-}
-
+/* `*again`: it was met before, and is not kept. */
 static TpdLicense *
-find (TpdLicenseCache *cache, guint64 hash, GBytes *bytes)
+find (TpdLicenseCache *cache, guint64 hash, GBytes *bytes, gboolean *again)
 {
   TpdLicense *license = NULL;
   g_autoptr (GBytes) known = NULL;
+  guint64 *met = &cache->met[hash % MET];
   Entry *entry;
 
   g_mutex_lock (&cache->lock);
   entry = g_hash_table_lookup (cache->entries, &hash);
-  if (entry != NULL)
+  *again = entry == NULL && *met == hash;
+  if (entry == NULL)
+    *met = hash;
+  else
     {
       known = g_bytes_ref (entry->bytes);
       license = tpd_license_ref (entry->license);
@@ -121,16 +121,20 @@ tpd_license_cache_parse (TpdLicenseCache *cache, GBytes *bytes, GError **error)
   TpdLicense *license;
   gsize len;
   const guint8 *data = g_bytes_get_data (bytes, &len);
+  gboolean again;
   guint64 hash;
 
   if (cache == NULL || len > MAX_BYTES)
     return tpd_license_parse (data, len, error);
-  hash = hash_of (data, len);
-  license = find (cache, hash, bytes);
+  /* Content key and signature are longer than what the sample leaves out, so that
+   * licenses that differ differ there. Those that do not are told apart by all of
+   * their bytes, and only one of them is kept. */
+  hash = tpd_hash64_sample (data, len);
+  license = find (cache, hash, bytes, &again);
   if (license == NULL)
     {
       license = tpd_license_parse (data, len, error);
-      if (license != NULL)
+      if (license != NULL && again)
         remember (cache, hash, bytes, license);
     }
   return license;

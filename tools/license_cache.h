@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Parsed licenses by their bytes. Copies and versions of a document carry the
- * same license, and reading one costs a hundred times what comparing costs.
- * Thread-safe.
+ * same license, and reading one costs many times what comparing costs. What was
+ * met once is not kept yet. Thread-safe.
  */
 #pragma once
 
