@@ -21,7 +21,7 @@ FORMS = {
 }
 RANDOM_READS = 10000  # so many that opening the file does not count
 REST = 0.3  # seconds until the threads of a mount have found their places
-SAMPLES = {"seq": 2, "rand": 3}  # for each repetition, of what scatters most
+SAMPLES = {"seq": 3, "rand": 6}  # for each repetition, of what scatters most
 # copyfs reads the plain bytes.
 PROTECTED_GOALS = {
     "seq": [("tpdfs", "gocryptfs", 1.5), ("tpdfs", "copyfs", 0.9)],
