@@ -55,12 +55,9 @@ decode_groups (const char *text, gsize text_len, gsize max, guint8 *out, gsize *
   *at += (groups - left) * 4;
 }
 
-guint8 *
-tpd_base64_decode (const char *text, gsize text_len, gsize max, gsize *out_len)
+static void
+need_base64_values (void)
 {
-  g_autofree guint8 *out = NULL;
-  gsize n = 0, digits = 0, pads = 0;
-  guint32 group = 0;
   static gsize filled;
 
   if (g_once_init_enter (&filled))
@@ -68,6 +65,16 @@ tpd_base64_decode (const char *text, gsize text_len, gsize max, gsize *out_len)
       fill_base64_values ();
       g_once_init_leave (&filled, 1);
     }
+}
+
+guint8 *
+tpd_base64_decode (const char *text, gsize text_len, gsize max, gsize *out_len)
+{
+  g_autofree guint8 *out = NULL;
+  gsize n = 0, digits = 0, pads = 0;
+  guint32 group = 0;
+
+  need_base64_values ();
   if (text_len / 4 > G_MAXSIZE / 3 - 1)
     return NULL;
   out = g_try_malloc (MIN (text_len / 4 * 3 + 3, max) + 1);
@@ -122,6 +129,40 @@ tpd_base64_decode (const char *text, gsize text_len, gsize max, gsize *out_len)
     }
   *out_len = n;
   return g_steal_pointer (&out);
+}
+
+gsize
+tpd_base64_step (TpdBase64 *state, const char *text, gsize len, guint8 *out)
+{
+  gsize n = 0;
+
+  need_base64_values ();
+  for (gsize i = 0; i < len; i++)
+    {
+      int value;
+
+      if (state->digits == 0)
+        {
+          decode_groups (text, len, G_MAXSIZE, out, &n, &i);
+          if (i == len)
+            break;
+        }
+      value = base64_values[(guchar) text[i]];
+      if (value < 0 && value != BASE64_PAD)
+        continue;
+      state->last[0] = state->last[1];
+      state->last[1] = text[i];
+      state->group = state->group << 6 | (guint32) MAX (value, 0);
+      if (++state->digits < 4)
+        continue;
+      out[n++] = (guint8) (state->group >> 16);
+      if (state->last[0] != '=')
+        out[n++] = (guint8) (state->group >> 8);
+      if (state->last[1] != '=')
+        out[n++] = (guint8) state->group;
+      state->digits = 0;
+    }
+  return n;
 }
 
 gboolean

@@ -15,6 +15,22 @@
  */
 guint8 *tpd_base64_decode (const char *text, gsize text_len, gsize max, gsize *out_len);
 
+/* What one piece leaves for the next; all zero before the first. */
+typedef struct {
+  guint32 group;
+  guint8 digits;
+  gchar last[2];
+} TpdBase64;
+
+/*
+ * Lenient base64 as mail has it (RFC 2045 6.8), a piece at a time: standard
+ * alphabet, everything else skipped; `=` counts as a digit that stands for no
+ * byte, and more may follow it; a group that is not whole gives nothing.
+ * `out` has room for (len + 3) / 4 * 3 bytes and is apart from `text`. The
+ * number of bytes written.
+ */
+gsize tpd_base64_step (TpdBase64 *state, const char *text, gsize len, guint8 *out);
+
 /*
  * Writes the GUID in `text` (braces and surrounding white space optional) as
  * 36 lower-case characters without braces. FALSE if it is not a GUID.

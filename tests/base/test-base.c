@@ -82,6 +82,52 @@ test_base64_is_strict (void)
   g_assert_nonnull (exact);
 }
 
+/* What mail holds: between, before and behind the digits stands anything, and
+ * `=` need not be the end. */
+static void
+test_base64_of_mail (void)
+{
+  static const struct {
+    const char *text, *plain;
+  } texts[] = {
+    /* RFC 4648 section 10 */
+    { "", "" },
+    { "Zg==", "f" },
+    { "Zm8=", "fo" },
+    { "Zm9v", "foo" },
+    { "Zm9vYg==", "foob" },
+    { "Zm9vYmE=", "fooba" },
+    { "Zm9vYmFy", "foobar" },
+    /* RFC 2045 section 6.8: what is not of the alphabet is ignored */
+    { " Zm\r\n9v\tYm Fy\n", "foobar" },
+    { "*Zm9v-_Ym\xff"
+      "Fy!",
+      "foobar" },
+    { "Z", "" },
+    { "Zm9vYm", "foo" },
+    { "Zm9vYmF", "foo" },
+    { "Zg==Zm8=\r\nZm9v", "ffofoo" },
+    { "Zh==", "f" },
+    { "Zm9vZg=\r\n=Zm9v", "fooffoo" },
+    { "Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9v\r\nYmFyZm9v\r\n",
+      "foobarfoobarfoobarfoobarfoobarfoobarfoobarfoobarfoobarfoobarfoo" },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
+    for (gsize step = 1; step <= strlen (texts[i].text) + 1; step++)
+      {
+        const char *text = texts[i].text;
+        const gsize len = strlen (text);
+        TpdBase64 state = { 0 };
+        guint8 out[120];
+        gsize n = 0;
+
+        for (gsize at = 0; at < len; at += step)
+          n += tpd_base64_step (&state, text + at, MIN (step, len - at), out + n);
+        g_assert_cmpmem (out, n, texts[i].plain, strlen (texts[i].plain));
+      }
+}
+
 static void
 test_guid_forms (void)
 {
@@ -314,6 +360,7 @@ main (int argc, char **argv)
   g_test_add_func ("/base/hash/bytes-differ", test_hashes_of_bytes_differ);
   g_test_add_func ("/base/number/digits-only", test_numbers_are_digits_only);
   g_test_add_func ("/base/base64/is-strict", test_base64_is_strict);
+  g_test_add_func ("/base/base64/of-mail", test_base64_of_mail);
   g_test_add_func ("/base/guid/forms", test_guid_forms);
   g_test_add_func ("/base/display/cannot-forge-a-line", test_display_cannot_forge_a_line);
   g_test_add_func ("/base/verdict/published-words", test_verdicts_are_the_published_words);
