@@ -70,6 +70,8 @@ cfb_peek (TpdCfb *cfb, guint64 off, gsize len, GError **error)
   gsize size;
   gssize got;
 
+  if (cfb->memory != NULL && off <= cfb->source->size && len <= cfb->source->size - off)
+    return cfb->memory + off;
   for (guint i = 0; i <= CFB_N_WINDOWS; i++)
     {
       if (off >= window->off && off - window->off <= window->len && len <= window->len - (off - window->off))
@@ -409,6 +411,7 @@ tpd_cfb_open (TpdSource *source, GError **error)
   guint64 max;
 
   cfb->source = tpd_source_ref (source);
+  cfb->memory = tpd_source_memory (source);
   cfb->difat = g_array_new (FALSE, FALSE, sizeof (guint32));
   cfb->ends = g_hash_table_new (NULL, NULL);
   cfb->mini_ends = g_hash_table_new (NULL, NULL);

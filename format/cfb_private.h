@@ -37,6 +37,7 @@ typedef struct {
 
 struct _TpdCfb {
   TpdSource *source;
+  const guint8 *memory; /* all of it, if it lies there; else NULL */
   guint version;
   guint shift; /* of the sector size: 9 or 12 */
   guint32 n_sectors;

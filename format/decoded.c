@@ -20,10 +20,15 @@
 
 /* Up to this size making, sealing, mapping and locking costs more than decoding. */
 #define SMALL_MAX (256 * 1024)
+/* What tpd_sink_room() gives at once when it must be copied. */
+#define PIECE (64 * 1024)
 
 struct _TpdSink {
-  int fd;            /* -1: all is in `small` */
-  GByteArray *small; /* may be NULL */
+  int fd;           /* -1: all is in `small` */
+  guint8 *small;    /* may be NULL */
+  gsize small_room; /* bytes of it */
+  guint8 *piece;    /* what tpd_sink_room() gives that is not in `small`; may be NULL */
+  gboolean copied;  /* it gave that */
   guint64 size;
   TpdBudget *budget;
 };
@@ -101,7 +106,6 @@ tpd_sink_new_public (TpdBudget *budget)
   TpdSink *sink = g_new0 (TpdSink, 1);
 
   sink->fd = -1;
-  sink->small = g_byte_array_new ();
   sink->budget = budget;
   return sink;
 }
@@ -111,8 +115,8 @@ tpd_sink_free (TpdSink *sink)
 {
   if (sink->fd >= 0)
     close (sink->fd);
-  if (sink->small != NULL)
-    g_byte_array_unref (sink->small);
+  g_free (sink->small);
+  g_free (sink->piece);
   g_free (sink);
 }
 
@@ -121,7 +125,8 @@ write_at (TpdSink *sink, const void *data, gsize len, guint64 off, GError **erro
 {
   if (sink->fd < 0)
     {
-      memcpy (sink->small->data + off, data, len);
+      if (len > 0)
+        memcpy (sink->small + off, data, len);
       return TRUE;
     }
   if (tpd_pwrite_all (sink->fd, data, len, off))
@@ -136,9 +141,25 @@ leave_small (TpdSink *sink, GError **error)
 {
   if (sink->fd >= 0)
     return TRUE;
-  if (!make_memory (sink, error) || !write_at (sink, sink->small->data, sink->small->len, 0, error))
+  if (!make_memory (sink, error) || !write_at (sink, sink->small, (gsize) sink->size, 0, error))
     return FALSE;
-  g_clear_pointer (&sink->small, g_byte_array_unref);
+  g_clear_pointer (&sink->small, g_free);
+  return TRUE;
+}
+
+/* Makes room in ordinary memory for `len` bytes more, if they may lie there. */
+static gboolean
+grow_small (TpdSink *sink, gsize len)
+{
+  gsize size = (gsize) sink->size;
+
+  if (sink->fd >= 0 || len > SMALL_MAX - size)
+    return FALSE;
+  if (len > sink->small_room - size)
+    {
+      sink->small_room = MIN (MAX (size + len, 2 * sink->small_room), (gsize) SMALL_MAX);
+      sink->small = g_realloc (sink->small, sink->small_room);
+    }
   return TRUE;
 }
 
@@ -147,9 +168,38 @@ tpd_sink_append (TpdSink *sink, const void *data, gsize len, GError **error)
 {
   if (!tpd_budget_charge (sink->budget, len, error))
     return FALSE;
-  if (sink->fd < 0 && len <= SMALL_MAX - sink->size)
-    g_byte_array_append (sink->small, data, (guint) len);
+  if (len == 0)
+    return TRUE;
+  if (grow_small (sink, len))
+    memcpy (sink->small + sink->size, data, len);
   else if (!leave_small (sink, error) || !write_at (sink, data, len, sink->size, error))
+    return FALSE;
+  sink->size += len;
+  return TRUE;
+}
+
+guint8 *
+tpd_sink_room (TpdSink *sink, gsize wanted, gsize *len)
+{
+  sink->copied = !grow_small (sink, wanted);
+  if (!sink->copied)
+    {
+      *len = wanted;
+      return sink->small + sink->size;
+    }
+  if (sink->piece == NULL)
+    sink->piece = g_malloc (PIECE);
+  *len = MIN (wanted, (gsize) PIECE);
+  return sink->piece;
+}
+
+gboolean
+tpd_sink_fill (TpdSink *sink, gsize len, GError **error)
+{
+  if (sink->copied)
+    return tpd_sink_append (sink, sink->piece, len, error);
+  g_return_val_if_fail (len <= sink->small_room - sink->size, FALSE);
+  if (!tpd_budget_charge (sink->budget, len, error))
     return FALSE;
   sink->size += len;
   return TRUE;
@@ -168,7 +218,8 @@ tpd_sink_pread (TpdSink *sink, void *buf, gsize len, guint64 off, GError **error
   g_return_val_if_fail (off <= sink->size && len <= sink->size - off, FALSE);
   if (sink->fd < 0)
     {
-      memcpy (buf, sink->small->data + off, len);
+      if (len > 0)
+        memcpy (buf, sink->small + off, len);
       return TRUE;
     }
   if (tpd_pread_all (sink->fd, buf, len, off))
@@ -276,15 +327,21 @@ memory_source_free (TpdSource *self)
   g_free (self);
 }
 
+static const guint8 *
+memory_source_memory (TpdSource *self)
+{
+  return ((MemorySource *) self)->sealed.map;
+}
+
 TpdSource *
 tpd_sink_to_source (TpdSink *sink, GError **error)
 {
-  static const TpdSourceClass klass = { memory_source_pread, NULL, memory_source_free };
+  static const TpdSourceClass klass = { memory_source_pread, NULL, memory_source_free, memory_source_memory };
   MemorySource *self;
 
   if (sink->fd < 0)
     {
-      g_autoptr (GBytes) bytes = g_byte_array_free_to_bytes (g_steal_pointer (&sink->small));
+      g_autoptr (GBytes) bytes = g_bytes_new_take (g_steal_pointer (&sink->small), (gsize) sink->size);
 
       tpd_sink_free (sink);
       return tpd_source_new_bytes (bytes);

@@ -4,11 +4,12 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "format/mail.h"
 
 #define PIECE (64 * 1024)
-/* What is looked at of a line; boundaries have at most 70 characters. */
-#define LINE_KEPT 4096
+/* Longer lines come in pieces. */
+#define LINE_KEPT FIELDS_MAX
 #define BOUNDARY_MAX 250
 #define DEPTH_MAX 16
 #define PARTS_MAX 1000
@@ -148,13 +149,14 @@ encoding_of (const char *value)
 
 typedef struct {
   TpdSource *source;
-  guint64 next; /* offset behind the buffer */
-  char *buffer;
+  guint64 next; /* offset behind what is at hand */
+  char *buffer; /* NULL: all of the source is at hand */
+  const char *at_hand;
   gsize len, pos;
   gboolean inside; /* the last piece did not end its line */
 } Lines;
 
-/* A line, or LINE_KEPT bytes and more of one. */
+/* A line, or a piece of a long one. */
 typedef struct {
   const char *text;
   gsize len; /* with the line end */
@@ -176,7 +178,7 @@ lines_next (Lines *lines, Line *line, GError **error)
       lines->len -= lines->pos;
       memmove (lines->buffer, lines->buffer + lines->pos, lines->len);
       lines->pos = 0;
-      want = (gsize) MIN ((guint64) (PIECE - lines->len), lines->source->size - lines->next);
+      want = (gsize) MIN ((guint64) PIECE, lines->source->size - lines->next);
       if (!tpd_source_read_exact (lines->source, lines->buffer + lines->len, want, lines->next, error))
         return FALSE;
       lines->next += want;
@@ -184,12 +186,15 @@ lines_next (Lines *lines, Line *line, GError **error)
     }
   if (lines->pos == lines->len)
     return FALSE;
-  line->text = lines->buffer + lines->pos;
-  line->len = lines->len - lines->pos;
-  line->off = lines->next - line->len;
+  line->text = lines->at_hand + lines->pos;
+  line->len = MIN (lines->len - lines->pos, (gsize) LINE_KEPT);
+  line->off = lines->next - (lines->len - lines->pos);
   line->starts = !lines->inside;
   end = memchr (line->text, '\n', line->len);
   lines->inside = end == NULL;
+  /* A line end stays in one piece. */
+  if (end == NULL && line->len == LINE_KEPT && line->text[line->len - 1] == '\r')
+    line->len--;
   line->eol = 0;
   if (end != NULL)
     {
@@ -358,12 +363,16 @@ tpd_mime_scan (TpdSource *source, GError **error)
   g_autoptr (TpdMimeMessage) message = g_new0 (TpdMimeMessage, 1);
   g_autoptr (GPtrArray) boundaries = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GString) fields = g_string_new (NULL);
-  g_autofree char *buffer = g_malloc (PIECE);
+  g_autofree char *buffer = NULL;
   g_autoptr (GError) own = NULL;
-  Lines lines = { .source = source, .buffer = buffer };
+  Lines lines = { .source = source, .at_hand = (const char *) tpd_source_memory (source) };
   Walk walk = { .message = message, .boundaries = boundaries, .fields = fields, .in_headers = TRUE, .in_top = TRUE };
   Line line;
 
+  if (lines.at_hand != NULL)
+    lines.next = lines.len = (gsize) source->size;
+  else
+    lines.at_hand = lines.buffer = buffer = g_malloc ((gsize) MIN ((guint64) (PIECE + LINE_KEPT), source->size));
   message->parts = g_array_new (FALSE, FALSE, sizeof (TpdMimePart));
   while (lines_next (&lines, &line, &own))
     {
@@ -398,8 +407,7 @@ has_magic (TpdSource *source, const TpdMimePart *part, gboolean *result, GError 
 {
   guint8 raw[64], plain[64];
   gsize len = (gsize) MIN ((guint64) sizeof raw, part->end - part->content);
-  int state = 0;
-  guint save = 0;
+  TpdBase64 state = { 0 };
 
   *result = FALSE;
   if (part->encoding == TPD_MIME_OTHER || len < TPD_RPMSG_MAGIC_SIZE)
@@ -409,7 +417,7 @@ has_magic (TpdSource *source, const TpdMimePart *part, gboolean *result, GError 
   if (part->encoding == TPD_MIME_IDENTITY)
     *result = tpd_rpmsg_magic (raw, len);
   else
-    *result = tpd_rpmsg_magic (plain, g_base64_decode_step ((const char *) raw, len, plain, &state, &save));
+    *result = tpd_rpmsg_magic (plain, tpd_base64_step (&state, (const char *) raw, len, plain));
   return TRUE;
 }
 
@@ -436,25 +444,25 @@ TpdSource *
 tpd_mime_decode (TpdSource *source, const TpdMimePart *part, TpdBudget *budget, GError **error)
 {
   g_autofree char *raw = NULL;
-  g_autofree guint8 *plain = NULL;
   g_autoptr (TpdSink) sink = NULL;
-  int state = 0;
-  guint save = 0;
+  gsize piece;
+  TpdBase64 state = { 0 };
 
   if (part->encoding != TPD_MIME_BASE64)
     return tpd_source_new_range (source, part->content, part->end - part->content);
   sink = tpd_sink_new_public (budget);
-  raw = g_malloc (PIECE);
-  plain = g_malloc (PIECE);
+  piece = (gsize) MIN ((guint64) PIECE, part->end - part->content);
+  raw = g_malloc (piece);
   for (guint64 off = part->content; off < part->end;)
     {
-      gsize want = (gsize) MIN ((guint64) PIECE, part->end - off);
+      gsize want = (gsize) MIN ((guint64) piece, part->end - off);
       gsize n;
+      guint8 *plain = tpd_sink_room (sink, (want + 3) / 4 * 3, &n);
 
-      if (!tpd_source_read_exact (source, raw, want, off, error))
-        return NULL;
-      n = g_base64_decode_step (raw, want, plain, &state, &save);
-      if (!tpd_sink_append (sink, plain, n, error))
+      /* No more than there is room for. */
+      want = MIN (want, n / 3 * 4);
+      if (!tpd_source_read_exact (source, raw, want, off, error)
+          || !tpd_sink_fill (sink, tpd_base64_step (&state, raw, want, plain), error))
         return NULL;
       off += want;
     }

@@ -187,7 +187,13 @@ bytes_free (TpdSource *source)
   g_free (self);
 }
 
-static const TpdSourceClass bytes_class = { bytes_pread, NULL, bytes_free };
+static const guint8 *
+bytes_memory (TpdSource *source)
+{
+  return g_bytes_get_data (((BytesSource *) source)->bytes, NULL);
+}
+
+static const TpdSourceClass bytes_class = { bytes_pread, NULL, bytes_free, bytes_memory };
 
 TpdSource *
 tpd_source_new_bytes (GBytes *bytes)
@@ -233,7 +239,16 @@ range_free (TpdSource *source)
   g_free (self);
 }
 
-static const TpdSourceClass range_class = { range_pread, range_stamp, range_free };
+static const guint8 *
+range_memory (TpdSource *source)
+{
+  const RangeSource *self = (const RangeSource *) source;
+  const guint8 *all = source->size > 0 ? tpd_source_memory (self->parent) : NULL;
+
+  return all != NULL ? all + self->start : NULL;
+}
+
+static const TpdSourceClass range_class = { range_pread, range_stamp, range_free, range_memory };
 
 TpdSource *
 tpd_source_new_range (TpdSource *parent, guint64 off, guint64 len)

@@ -30,6 +30,8 @@ typedef struct {
   /* The stamp now; NULL for sources that cannot change. */
   gboolean (*stamp) (TpdSource *self, TpdStamp *stamp, GError **error);
   void (*free) (TpdSource *self);
+  /* Where all its bytes lie; NULL for sources that are not in memory. */
+  const guint8 *(*memory) (TpdSource *self);
 } TpdSourceClass;
 
 struct _TpdSource {
@@ -53,6 +55,14 @@ static inline gssize
 tpd_source_pread (TpdSource *source, void *buf, gsize len, guint64 off, GError **error)
 {
   return source->klass->pread (source, buf, len, off, error);
+}
+
+/* All bytes of a source that lies in memory, which live as long as it does; NULL
+ * if it does not, or is empty. */
+static inline const guint8 *
+tpd_source_memory (TpdSource *source)
+{
+  return source->klass->memory != NULL ? source->klass->memory (source) : NULL;
 }
 
 /* All `len` bytes or TPD_ERROR_DAMAGED ("ends before ..."). */

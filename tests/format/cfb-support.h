@@ -11,12 +11,21 @@
 
 #define assert_damaged(error) g_assert_error (error, TPD_ERROR, TPD_ERROR_DAMAGED)
 
+/* As a file; in memory it must come to the same. */
 static inline TpdCfb *
 open_bytes (GBytes *bytes, GError **error)
 {
-  g_autoptr (TpdSource) source = tpd_source_new_bytes (bytes);
+  g_autoptr (TpdSource) memory = tpd_source_new_bytes (bytes);
+  g_autoptr (TpdSource) file = &fault_source_new (memory, FAULT_NONE, 0)->base;
+  g_autoptr (GError) own = NULL, other = NULL;
+  TpdCfb *cfb = tpd_cfb_open (file, &own);
+  g_autoptr (TpdCfb) same = tpd_cfb_open (memory, &other);
 
-  return tpd_cfb_open (source, error);
+  g_assert_true ((cfb == NULL) == (same == NULL));
+  g_assert_cmpstr (own != NULL ? own->message : NULL, ==, other != NULL ? other->message : NULL);
+  if (own != NULL)
+    g_propagate_error (error, g_steal_pointer (&own));
+  return cfb;
 }
 
 static inline TpdCfb *

@@ -112,6 +112,15 @@ fault_source_new (TpdSource *parent, Fault fault, int at)
   return self;
 }
 
+/* Bytes that are read as those of a file are, not where they lie. */
+static inline TpdSource *
+file_from (const void *data, gsize len)
+{
+  g_autoptr (TpdSource) memory = source_from (data, len);
+
+  return &fault_source_new (memory, FAULT_NONE, 0)->base;
+}
+
 /* --- Encryptor -------------------------------------------------------- */
 
 static inline void

@@ -43,6 +43,60 @@ test_round_trip (void)
   g_assert_cmpmem ((const guint8 *) g_bytes_get_data (all, NULL) + 4, 700000, noise, 700000);
 }
 
+static void
+spoil_room (TpdSink *sink, gsize wanted)
+{
+  gsize len;
+  guint8 *room = tpd_sink_room (sink, wanted, &len);
+
+  memset (room, 0xff, len);
+}
+
+/* What is written into the room that a sink gives is what it then holds,
+ * whether the room is large or small, used or not, and mixed with the rest. */
+static void
+test_room (void)
+{
+  static const gsize steps[] = { 1, 100, 5000, 70000, 300000 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (steps); i++)
+    {
+      const gsize len = 700000;
+      g_autofree guint8 *noise = make_noise (len, 7);
+      TpdBudget budget = { .max_bytes = len };
+      g_autoptr (TpdSink) sink = tpd_sink_new_public (&budget);
+      g_autoptr (TpdSource) source = NULL;
+      g_autoptr (GBytes) all = NULL;
+      g_autoptr (GError) error = NULL;
+      gsize unused;
+
+      for (gsize at = 0, n; at < len; at += n)
+        {
+          guint8 *room = tpd_sink_room (sink, MIN (steps[i], len - at), &n);
+
+          g_assert_cmpuint (n, >=, 1);
+          g_assert_cmpuint (n, <=, MIN (steps[i], len - at));
+          memcpy (room, noise + at, n);
+          g_assert_true (tpd_sink_fill (sink, n, NULL));
+          g_assert_cmpuint (budget.used_bytes, ==, at + n);
+          spoil_room (sink, 400000);
+          spoil_room (sink, 10);
+          if (at + n < len)
+            {
+              g_assert_true (tpd_sink_append (sink, noise + at + n, 1, NULL));
+              n++;
+            }
+        }
+      *tpd_sink_room (sink, 1, &unused) = 0;
+      g_assert_false (tpd_sink_fill (sink, 1, &error));
+      g_assert_error (error, TPD_ERROR, TPD_ERROR_TOO_LARGE);
+      source = tpd_sink_to_source (g_steal_pointer (&sink), NULL);
+      all = tpd_source_read_bytes (source, 0, (gsize) source->size, NULL);
+      g_assert_nonnull (all);
+      g_assert_cmpmem (g_bytes_get_data (all, NULL), g_bytes_get_size (all), noise, len);
+    }
+}
+
 /* Reads behind the end give nothing, reads across it what there is. */
 static void
 test_end (void)
@@ -227,6 +281,7 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/decoded/room", test_room);
   g_test_add_func ("/decoded/bytes-come-back", test_round_trip);
   g_test_add_func ("/decoded/reads-stop-at-the-end", test_end);
   g_test_add_func ("/decoded/empty", test_empty);

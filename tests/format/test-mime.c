@@ -53,6 +53,56 @@ test_mime_parts (void)
     }
 }
 
+static void
+assert_same_parts (const TpdMimeMessage *a, const TpdMimeMessage *b)
+{
+  g_assert_cmpuint (a->parts->len, ==, b->parts->len);
+  for (guint i = 0; i < a->parts->len; i++)
+    {
+      const TpdMimePart *p = &g_array_index (a->parts, TpdMimePart, i);
+      const TpdMimePart *q = &g_array_index (b->parts, TpdMimePart, i);
+
+      g_assert_cmpuint (p->content, ==, q->content);
+      g_assert_cmpuint (p->end, ==, q->end);
+      g_assert_cmpint (p->encoding, ==, q->encoding);
+      g_assert_cmpint (p->is_rpmsg_named, ==, q->is_rpmsg_named);
+    }
+}
+
+/* A part is found, and ends before the line end in front of its delimiter,
+ * however long its lines and fields are, wherever it lies and whether the
+ * message is in memory. */
+static void
+test_mime_long_lines (void)
+{
+  static const gsize lengths[] = { 4095, 4096, 32766, 32767, 32768, 65534, 65535, 65536, 98303, 98304, 200000 };
+  static const gsize before[] = { 0, 1, 60000, 98200 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (lengths); i++)
+    for (guint j = 0; j < G_N_ELEMENTS (before); j++)
+      {
+        g_autofree char *lead = g_strnfill (before[j], '\n');
+        g_autofree char *blanks = g_strnfill (MIN (lengths[i], (gsize) 30000), ' ');
+        g_autofree char *line = g_strnfill (lengths[i], 'x');
+        g_autofree char *mail =
+            g_strdup_printf ("Content-Type: multipart/mixed; boundary=b\r\n\r\n%s--b\r\nContent-Type: text/plain;%s"
+                             "name=x.rpmsg\r\n\r\n%s\r\n--b--\r\n",
+                             lead, blanks, line);
+        g_autoptr (TpdSource) memory = source_from (mail, strlen (mail));
+        g_autoptr (TpdSource) file = file_from (mail, strlen (mail));
+        g_autoptr (TpdMimeMessage) a = tpd_mime_scan (memory, NULL);
+        g_autoptr (TpdMimeMessage) b = tpd_mime_scan (file, NULL);
+        const TpdMimePart *part;
+
+        assert_same_parts (a, b);
+        g_assert_cmpuint (a->parts->len, ==, 1);
+        part = &g_array_index (a->parts, TpdMimePart, 0);
+        g_assert_true (part->is_rpmsg_named);
+        g_assert_cmpuint (part->end - part->content, ==, lengths[i]);
+        g_assert_cmpmem (mail + part->content, lengths[i], line, lengths[i]);
+      }
+}
+
 /* Depth, lines and numbers without end take time in step with their length,
  * and no stack. */
 static void
@@ -142,6 +192,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/eml/mime/parts", test_mime_parts);
+  g_test_add_func ("/eml/mime/long-lines", test_mime_long_lines);
   g_test_add_func ("/eml/mime/hostile", test_mime_hostile);
   g_test_add_func ("/eml/headers/parsed", test_headers_parsed);
   g_test_add_func ("/eml/headers/hostile", test_headers_hostile);

@@ -137,12 +137,27 @@ test_refusals (void)
 
 /* --- Framing ---------------------------------------------------------- */
 
+/* From memory and as from a file, which must come to the same. */
 static TpdSource *
 inflate_bytes (const guint8 *data, gsize len, TpdBudget *budget, GError **error)
 {
-  g_autoptr (TpdSource) source = source_from (data, len);
+  g_autoptr (TpdSource) memory = source_from (data, len);
+  g_autoptr (TpdSource) file = file_from (data, len);
+  g_autoptr (GError) own = NULL;
+  TpdSource *inflated = tpd_rpmsg_inflate (file, budget, &own);
+  g_autoptr (TpdSource) same = tpd_rpmsg_inflate (memory, budget, NULL);
 
-  return tpd_rpmsg_inflate (source, budget, error);
+  g_assert_true ((inflated == NULL) == (same == NULL));
+  if (inflated != NULL)
+    {
+      g_autoptr (GBytes) a = source_read_all (inflated);
+      g_autoptr (GBytes) b = source_read_all (same);
+
+      g_assert_true (g_bytes_equal (a, b));
+    }
+  if (own != NULL)
+    g_propagate_error (error, g_steal_pointer (&own));
+  return inflated;
 }
 
 static void
@@ -242,6 +257,87 @@ test_framing_after_end (void)
   frame_header (out, 0x0fa0, 5, (guint32) n);
   g_byte_array_append (out, packed, (guint) n);
   assert_damaged (out->data, out->len);
+}
+
+/* One block that says it inflates to `inflated` bytes. */
+static GBytes *
+one_block (const guint8 *packed, gsize len, guint32 inflated)
+{
+  GByteArray *out = g_byte_array_new ();
+
+  g_byte_array_append (out, rpmsg_magic, 8);
+  frame_header (out, 0x0fa0, inflated, (guint32) len);
+  g_byte_array_append (out, packed, (guint) len);
+  return g_byte_array_free_to_bytes (out);
+}
+
+static gboolean
+inflates (const guint8 *packed, gsize len, guint32 inflated)
+{
+  g_autoptr (GBytes) framed = one_block (packed, len, inflated);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (TpdSource) source =
+      inflate_bytes (g_bytes_get_data (framed, NULL), g_bytes_get_size (framed), NULL, &error);
+
+  if (source == NULL)
+    g_assert_error (error, TPD_ERROR, TPD_ERROR_DAMAGED);
+  return source != NULL;
+}
+
+/* RFC 1950: the two bytes before a stream, and the checksum behind one that
+ * ends, which may be cut off there as anywhere else it may not. */
+static void
+test_framing_zlib (void)
+{
+  /* "a", by hand: stored in a last block. */
+  static const guint8 good[] = { 0x78, 0x01, 0x01, 0x01, 0x00, 0xfe, 0xff, 'a', 0x00, 0x62, 0x00, 0x62 };
+  static const guint8 heads[][2] = {
+    { 0x78, 0x02 }, /* the check does not fit */
+    { 0x79, 0x18 }, /* not deflate */
+    { 0x88, 0x1c }, /* a window of 64 KiB */
+    { 0x78, 0x20 }, /* a dictionary is wanted */
+  };
+  guint8 copy[sizeof good + 1];
+
+  g_assert_true (inflates (good, sizeof good, 1));
+  for (gsize len = 1; len < sizeof good; len++)
+    g_assert_cmpint (inflates (good, len, 1), ==, len >= 8);
+  g_assert_false (inflates (good, sizeof good, 2));
+  for (guint i = 0; i < G_N_ELEMENTS (heads); i++)
+    {
+      g_assert_cmpint ((heads[i][0] << 8 | heads[i][1]) % 31 == 0, ==, i > 0);
+      memcpy (copy, good, sizeof good);
+      memcpy (copy, heads[i], 2);
+      g_assert_false (inflates (copy, sizeof good, 1));
+    }
+  for (guint i = 8; i < sizeof good; i++)
+    {
+      memcpy (copy, good, sizeof good);
+      copy[i] ^= 1;
+      g_assert_false (inflates (copy, sizeof good, 1));
+    }
+  memcpy (copy, good, sizeof good);
+  copy[sizeof good] = 0;
+  g_assert_false (inflates (copy, sizeof copy, 1));
+}
+
+/* The checksum is that of all blocks, however much that is. */
+static void
+test_framing_checksum (void)
+{
+  static const gsize sizes[] = { 70000, 600000 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      g_autofree guint8 *noise = make_noise (sizes[i], 5);
+      uLongf n = compressBound (sizes[i]);
+      g_autofree guint8 *packed = g_malloc (n);
+
+      g_assert_cmpint (compress (packed, &n, noise, sizes[i]), ==, Z_OK);
+      g_assert_true (inflates (packed, n, (guint32) sizes[i]));
+      packed[n - 1] ^= 0x80;
+      g_assert_false (inflates (packed, n, (guint32) sizes[i]));
+    }
 }
 
 /* What inflates a thousandfold ends at the budget of the file it lies in. */
@@ -504,6 +600,8 @@ main (int argc, char **argv)
   g_test_add_func ("/rpmsg/framing/cut-is-damage", test_framing_cut);
   g_test_add_func ("/rpmsg/framing/lies-are-damage", test_framing_lies);
   g_test_add_func ("/rpmsg/framing/nothing-after-the-end", test_framing_after_end);
+  g_test_add_func ("/rpmsg/framing/zlib-wrapper", test_framing_zlib);
+  g_test_add_func ("/rpmsg/framing/checksum", test_framing_checksum);
   g_test_add_func ("/rpmsg/framing/bomb-meets-budget", test_framing_bomb);
   g_test_add_func ("/rpmsg/probe/start-is-checked", test_probe_start);
   g_test_add_func ("/rpmsg/read-errors-pass-through", test_read_faults);

@@ -10,11 +10,51 @@
 #define MAX_READ (1024 * 1024)
 
 TpdSource *
-fuzz_source (const uint8_t *data, size_t size)
+fuzz_memory (const uint8_t *data, size_t size)
 {
   g_autoptr (GBytes) bytes = g_bytes_new (data, size);
 
   return tpd_source_new_bytes (bytes);
+}
+
+typedef struct {
+  TpdSource base;
+  TpdSource *memory;
+} FileSource;
+
+static gssize
+file_pread (TpdSource *source, void *buf, gsize len, guint64 off, GError **error)
+{
+  return tpd_source_pread (((FileSource *) source)->memory, buf, len, off, error);
+}
+
+static void
+file_free (TpdSource *source)
+{
+  tpd_source_unref (((FileSource *) source)->memory);
+  g_free (source);
+}
+
+TpdSource *
+fuzz_source (const uint8_t *data, size_t size)
+{
+  static const TpdSourceClass klass = { file_pread, NULL, file_free };
+  FileSource *self = g_new0 (FileSource, 1);
+
+  self->base = (TpdSource){ &klass, size, 1 };
+  self->memory = fuzz_memory (data, size);
+  return &self->base;
+}
+
+void
+fuzz_check_same (TpdSource *a, TpdSource *b)
+{
+  g_autoptr (GBytes) all_a = NULL, all_b = NULL;
+
+  g_assert (a->size == b->size);
+  all_a = tpd_source_read_bytes (a, 0, (gsize) a->size, NULL);
+  all_b = tpd_source_read_bytes (b, 0, (gsize) b->size, NULL);
+  g_assert (all_a != NULL && all_b != NULL && g_bytes_equal (all_a, all_b));
 }
 
 /* --- Reading ---------------------------------------------------------- */

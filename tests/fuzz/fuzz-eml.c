@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Internet messages: their parts, their header block, and the protected mail
  * that one may carry. */
+#include <string.h>
+
+#include "base/text.h"
 #include "format/eml_mime.h"
 #include "format/mail.h"
 #include "fuzz.h"
@@ -24,8 +27,47 @@ check_headers (const uint8_t *data, size_t size)
     }
 }
 
+/* Against another decoder, and in pieces. */
 static void
-check_parts (TpdSource *source)
+check_base64 (const char *text, gsize len)
+{
+  const gsize room = len / 4 * 3 + 6;
+  g_autofree guint8 *expected = g_malloc (room), *plain = g_malloc (room);
+  int other = 0;
+  guint save = 0;
+  TpdBase64 state = { 0 };
+  gsize n = g_base64_decode_step (text, len, expected, &other, &save), done = 0;
+
+  for (gsize at = 0, step = 1; at < len; at += step, step = step % 97 + 1)
+    {
+      step = MIN (step, len - at);
+      done += tpd_base64_step (&state, text + at, step, plain + done);
+    }
+  g_assert (n == done && memcmp (expected, plain, n) == 0);
+  state = (TpdBase64){ 0 };
+  g_assert (tpd_base64_step (&state, text, len, plain) == n && memcmp (expected, plain, n) == 0);
+}
+
+/* In memory they are where they are in a file. */
+static void
+check_same (const TpdMimeMessage *a, TpdSource *memory)
+{
+  g_autoptr (TpdMimeMessage) b = tpd_mime_scan (memory, NULL);
+
+  g_assert (b != NULL && a->parts->len == b->parts->len && a->headers_len == b->headers_len);
+  g_assert (a->headers_whole == b->headers_whole && a->is_rpmsg_class == b->is_rpmsg_class);
+  for (guint i = 0; i < a->parts->len; i++)
+    {
+      const TpdMimePart *p = &g_array_index (a->parts, TpdMimePart, i);
+      const TpdMimePart *q = &g_array_index (b->parts, TpdMimePart, i);
+
+      g_assert (p->content == q->content && p->end == q->end && p->encoding == q->encoding);
+      g_assert (p->is_rpmsg_type == q->is_rpmsg_type && p->is_rpmsg_named == q->is_rpmsg_named);
+    }
+}
+
+static void
+check_parts (TpdSource *source, TpdSource *memory)
 {
   g_autoptr (TpdMimeMessage) message = tpd_mime_scan (source, NULL);
   const TpdMimePart *found = NULL;
@@ -33,6 +75,7 @@ check_parts (TpdSource *source)
 
   if (message == NULL)
     return;
+  check_same (message, memory);
   g_assert (message->headers_len <= source->size);
   tpd_budget_init_decode (&budget, source->size);
   for (guint i = 0; i < message->parts->len; i++)
@@ -54,9 +97,11 @@ int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
   g_autoptr (TpdSource) source = fuzz_source (data, size);
+  g_autoptr (TpdSource) memory = fuzz_memory (data, size);
 
+  check_base64 ((const char *) data, size);
   check_headers (data, size);
-  check_parts (source);
+  check_parts (source, memory);
   fuzz_check_document (source, 0);
   return 0;
 }

@@ -19,8 +19,12 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size);
 
 /* --- Documents (document.c) ------------------------------------------- */
 
-/* Input bytes as a source. (transfer full) */
+/* Input bytes as a source, which is read as a file is. (transfer full) */
 TpdSource *fuzz_source (const uint8_t *data, size_t size);
+/* As one whose bytes may be looked at where they lie. (transfer full) */
+TpdSource *fuzz_memory (const uint8_t *data, size_t size);
+/* Sources with the same bytes. */
+void fuzz_check_same (TpdSource *a, TpdSource *b);
 
 /*
  * Reads all of `source`, up to a limit, and then parts of it again, which must
