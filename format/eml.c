@@ -126,6 +126,33 @@ eml_may_become (const guint8 *head, gsize len)
   return !whole || known >= 2;
 }
 
+/* --- What a mail carries ---------------------------------------------- */
+
+/* TpdProbe.layout, if the probe saw all of the message: where its parts are.
+ * Valid for the same file. */
+typedef struct {
+  TpdMimePart rpmsg;
+  guint64 headers_len;
+  gboolean marked; /* as protected, by its class or the part's type */
+  guint others;    /* attachments beside the rpmsg */
+} Layout;
+
+static void
+lay_out (const TpdMimeMessage *message, const TpdMimePart *found, Layout *layout)
+{
+  *layout = (Layout){
+    .rpmsg = *found,
+    .headers_len = message->headers_len,
+    .marked = message->is_rpmsg_class || found->is_rpmsg_type,
+  };
+  for (guint i = 0; i < message->parts->len; i++)
+    {
+      const TpdMimePart *part = &g_array_index (message->parts, TpdMimePart, i);
+
+      layout->others += part != found && part->is_attachment;
+    }
+}
+
 /* --- Stage 2 ---------------------------------------------------------- */
 
 /* The start of the message as far as it is worth to look at; NULL without
@@ -192,6 +219,13 @@ judge_window (TpdSource *window, gboolean all, TpdProbe *probe, GError **error)
       probe->verdict = TPD_VERDICT_OK;
       probe->size_class = TPD_SIZE_NEEDS_DECODING;
       probe->extension = g_strdup (".eml");
+      if (found != NULL && all)
+        {
+          Layout *layout = g_new (Layout, 1);
+
+          lay_out (message, found, layout);
+          probe->layout = layout;
+        }
     }
   else if (stated)
     {
@@ -215,30 +249,13 @@ eml_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
 
 /* --- Opening ---------------------------------------------------------- */
 
-/* What the message carries. */
-typedef struct {
-  TpdSource *rpmsg;
-  GBytes *headers;
-  gboolean marked; /* as protected, by its class or the part's type */
-  guint others;    /* attachments beside the rpmsg */
-} Carried;
-
-static void
-carried_clear (Carried *carried)
-{
-  tpd_source_unref (carried->rpmsg);
-  g_clear_pointer (&carried->headers, g_bytes_unref);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Carried, carried_clear)
-
 static gboolean
-take_out (TpdSource *source, TpdBudget *budget, Carried *carried, GError **error)
+find_layout (TpdSource *source, Layout *layout, GError **error)
 {
-  g_autoptr (TpdSource) budgeted = tpd_source_new_budgeted (source, budget);
-  g_autoptr (TpdMimeMessage) message = tpd_mime_scan (budgeted, error);
+  g_autoptr (TpdMimeMessage) message = tpd_mime_scan (source, error);
   const TpdMimePart *found;
 
-  if (message == NULL || !tpd_mime_find_rpmsg (budgeted, message, &found, error))
+  if (message == NULL || !tpd_mime_find_rpmsg (source, message, &found, error))
     return FALSE;
   if (found == NULL)
     {
@@ -246,31 +263,38 @@ take_out (TpdSource *source, TpdBudget *budget, Carried *carried, GError **error
                    "The mail says that it is protected, but its part message.rpmsg is missing or damaged.");
       return FALSE;
     }
-  carried->marked = message->is_rpmsg_class || found->is_rpmsg_type;
-  for (guint i = 0; i < message->parts->len; i++)
-    {
-      const TpdMimePart *part = &g_array_index (message->parts, TpdMimePart, i);
+  lay_out (message, found, layout);
+  return TRUE;
+}
 
-      carried->others += part != found && part->is_attachment;
+/* The message.rpmsg that the mail carries. */
+static TpdSource *
+take_out (const TpdProbe *probe, TpdSource *source, TpdBudget *budget, Layout *layout, GError **error)
+{
+  const Layout *known = probe->layout;
+  g_autoptr (TpdSource) budgeted = NULL;
+
+  if (known != NULL && known->rpmsg.end <= source->size)
+    *layout = *known;
+  else
+    {
+      budgeted = tpd_source_new_budgeted (source, budget);
+      if (!find_layout (budgeted, layout, error))
+        return NULL;
     }
-  carried->rpmsg = tpd_mime_decode (source, found, budget, error);
-  if (carried->rpmsg == NULL)
-    return FALSE;
-  /* tpd_mime_scan() looks no further than that for the end of the headers. */
-  carried->headers = tpd_source_read_bytes (source, 0, (gsize) MIN (message->headers_len, TPD_MAIL_MAX_HEADERS), error);
-  return carried->headers != NULL;
+  return tpd_mime_decode (source, &layout->rpmsg, budget, error);
 }
 
 static GBytes *
 eml_read_license (const TpdProbe *probe, TpdSource *source, GError **error)
 {
-  g_auto (Carried) carried = { 0 };
+  g_autoptr (TpdSource) rpmsg = NULL;
+  Layout layout;
   TpdBudget budget;
 
   tpd_budget_init_decode (&budget, source->size);
-  if (!take_out (source, &budget, &carried, error))
-    return NULL;
-  return tpd_rpmsg_read_license (carried.rpmsg, &budget, error);
+  rpmsg = take_out (probe, source, &budget, &layout, error);
+  return rpmsg != NULL ? tpd_rpmsg_read_license (rpmsg, &budget, error) : NULL;
 }
 
 static gboolean
@@ -285,24 +309,30 @@ static TpdDocument *
 eml_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, const TpdOpenOptions *options,
           TpdBudget *budget, GError **error)
 {
-  g_auto (Carried) carried = { 0 };
+  g_autoptr (TpdSource) rpmsg = NULL;
+  g_autoptr (GBytes) headers = NULL;
   g_autoptr (TpdMailContent) content = NULL;
   g_autoptr (TpdSink) sink = NULL;
+  Layout layout;
 
-  if (!take_out (source, budget, &carried, error))
+  if ((rpmsg = take_out (probe, source, budget, &layout, error)) == NULL)
     return NULL;
-  content = tpd_rpmsg_decode (carried.rpmsg, content_key, options, budget, error);
+  /* tpd_mime_scan() looks no further than that for the end of the headers. */
+  headers = tpd_source_read_bytes (source, 0, (gsize) MIN (layout.headers_len, TPD_MAIL_MAX_HEADERS), error);
+  if (headers == NULL)
+    return NULL;
+  content = tpd_rpmsg_decode (rpmsg, content_key, options, budget, error);
   if (content == NULL || (sink = tpd_sink_new (budget, error)) == NULL)
     return NULL;
-  if (!carried.marked)
+  if (!layout.marked)
     g_ptr_array_add (content->warnings, g_strdup ("The mail is not marked as protected; it was taken for a wrapper"
                                                   " because it carries a protected message, and its own text was"
                                                   " left out."));
-  if (carried.others > 0)
+  if (layout.others > 0)
     g_ptr_array_add (content->warnings,
-                     g_strdup_printf ("The wrapper has %u more attachments, which were left out.", carried.others));
-  if (options->mail == TPD_MAIL_MSG ? !write_as_msg (content, carried.headers, sink, error)
-                                    : !tpd_mail_write_eml (content, carried.headers, sink, error))
+                     g_strdup_printf ("The wrapper has %u more attachments, which were left out.", layout.others));
+  if (options->mail == TPD_MAIL_MSG ? !write_as_msg (content, headers, sink, error)
+                                    : !tpd_mail_write_eml (content, headers, sink, error))
     return NULL;
   return tpd_mail_content_to_document (content, TPD_KIND_EML, g_steal_pointer (&sink), error);
 }
