@@ -26,8 +26,8 @@ typedef struct {
  * Lenient base64 as mail has it (RFC 2045 6.8), a piece at a time: standard
  * alphabet, everything else skipped; `=` counts as a digit that stands for no
  * byte, and more may follow it; a group that is not whole gives nothing.
- * `out` has room for (len + 3) / 4 * 3 bytes and is apart from `text`. The
- * number of bytes written.
+ * `out` has room for (len + 3) / 4 * 3 bytes, all of which may be written to, and
+ * is apart from `text`. The number of bytes that count.
  */
 gsize tpd_base64_step (TpdBase64 *state, const char *text, gsize len, guint8 *out);
 

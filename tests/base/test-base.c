@@ -128,6 +128,36 @@ test_base64_of_mail (void)
       }
 }
 
+/* Every byte, at every place of what is decoded many digits at a time: against
+ * another decoder. */
+static void
+test_base64_of_all_bytes (void)
+{
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  char text[112];
+
+  for (guint byte = 0; byte < 256; byte++)
+    for (gsize at = 0; at < 50; at++)
+      {
+        TpdBase64 state = { 0 };
+        int other = 0;
+        guint save = 0;
+        guint8 expected[84], out[84];
+        gsize n, len;
+        g_autofree guint8 *strict = NULL;
+
+        for (gsize i = 0; i < sizeof text; i++)
+          text[i] = digits[(i * 37 + at) % 64];
+        text[at] = (char) byte;
+        n = g_base64_decode_step (text, sizeof text, expected, &other, &save);
+        g_assert_cmpmem (out, tpd_base64_step (&state, text, sizeof text, out), expected, n);
+        strict = tpd_base64_decode (text, sizeof text, sizeof expected, &len);
+        g_assert_true ((strict != NULL) == (byte != 0 && strchr (digits, (int) byte) != NULL));
+        if (strict != NULL)
+          g_assert_cmpmem (strict, len, expected, n);
+      }
+}
+
 static void
 test_guid_forms (void)
 {
@@ -361,6 +391,7 @@ main (int argc, char **argv)
   g_test_add_func ("/base/number/digits-only", test_numbers_are_digits_only);
   g_test_add_func ("/base/base64/is-strict", test_base64_is_strict);
   g_test_add_func ("/base/base64/of-mail", test_base64_of_mail);
+  g_test_add_func ("/base/base64/of-all-bytes", test_base64_of_all_bytes);
   g_test_add_func ("/base/guid/forms", test_guid_forms);
   g_test_add_func ("/base/display/cannot-forge-a-line", test_display_cannot_forge_a_line);
   g_test_add_func ("/base/verdict/published-words", test_verdicts_are_the_published_words);
