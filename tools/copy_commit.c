@@ -346,7 +346,7 @@ end_item (TpdCopy *copy, TpdCopyItem *item)
   if (item->error != NULL)
     {
       remove_temp (item);
-      tpd_copy_miss_error (copy, item->task->path, item->error);
+      tpd_copy_miss_task (copy, item->task, item->error);
       return;
     }
   tpd_journal_set_present (copy->journal, item->task->path);

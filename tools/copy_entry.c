@@ -111,7 +111,7 @@ run_link (TpdCopyWorker *worker, TpdCopyTask *task, const struct stat *st, const
     {
       g_autofree char *tail = g_strndup (rest, len - 1);
 
-      tpd_copy_miss_other (copy, task->path, record, tail);
+      tpd_copy_miss_other (copy, task, record, tail);
       tpd_copy_submit_file (&file, TPD_COPY_LINK, g_steal_pointer (&tail), done->mark.copy_size, done->mark.copy_ino,
                             NULL);
     }

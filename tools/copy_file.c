@@ -172,6 +172,7 @@ leave_unreadable (TpdCopyFile *file, TpdFileFacts *facts)
   g_autoptr (GError) error = NULL;
 
   tpd_copy_miss_facts (file->copy, file->task->path, facts);
+  file->task->missed = TRUE;
   if (!can_be_raw (file->copy, facts))
     return;
   if (file->copy->options->dry_run)

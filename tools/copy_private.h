@@ -28,11 +28,12 @@ void tpd_copy_dir_unref (TpdCopyDir *dir);
 /* A directory entry to be copied. */
 typedef struct {
   TpdCopyDir *dir;
-  char *name;  /* in the source */
-  char *shown; /* in the copy */
-  char *path;  /* of the source, relative */
-  char *copy;  /* of the copy, relative */
-  guint8 type; /* DT_REG or DT_LNK */
+  char *name;      /* in the source */
+  char *shown;     /* in the copy */
+  char *path;      /* of the source, relative */
+  char *copy;      /* of the copy, relative */
+  guint8 type;     /* DT_REG or DT_LNK */
+  gboolean missed; /* a line in MISSING tells of it */
 } TpdCopyTask;
 
 void tpd_copy_task_free (TpdCopyTask *task);
@@ -214,10 +215,12 @@ char *tpd_copy_record (const char *path, const char *copy, const char *tail);
 
 /* Tells that there is no copy of `path`: a warning, a line in MISSING. */
 void tpd_copy_miss_facts (TpdCopy *copy, const char *path, const TpdFileFacts *facts);
-/* The same of `path`, another name of the file of `record`, if that was copied
+/* The same of `task`, another name of the file of `record`, if that was copied
  * as it is because it does not open. `tail`: what the record says of the file. */
-void tpd_copy_miss_other (TpdCopy *copy, const char *path, const TpdManifestRecord *record, const char *tail);
+void tpd_copy_miss_other (TpdCopy *copy, TpdCopyTask *task, const TpdManifestRecord *record, const char *tail);
 void tpd_copy_miss_error (TpdCopy *copy, const char *path, const GError *error);
+/* The same of `task`; when a line tells of it already, only the warning. */
+void tpd_copy_miss_task (TpdCopy *copy, TpdCopyTask *task, const GError *error);
 /* Left out on purpose: `reason` is a word. Not a failure. */
 void tpd_copy_miss_reason (TpdCopy *copy, const char *path, const char *reason, const char *message);
 /* A line on standard output if these are wanted. */

@@ -199,7 +199,7 @@ tpd_copy_miss_facts (TpdCopy *copy, const char *path, const TpdFileFacts *facts)
 }
 
 void
-tpd_copy_miss_other (TpdCopy *copy, const char *path, const TpdManifestRecord *record, const char *tail)
+tpd_copy_miss_other (TpdCopy *copy, TpdCopyTask *task, const TpdManifestRecord *record, const char *tail)
 {
   g_auto (TpdJson) json = { 0 };
   g_autofree char *reason = NULL;
@@ -211,8 +211,9 @@ tpd_copy_miss_other (TpdCopy *copy, const char *path, const TpdManifestRecord *r
   tpd_json_string (&json, "reason", record->verdict);
   reason = end_tail (&json);
   whole = g_strconcat (reason, tail, NULL);
-  miss (copy, path, whole, TPD_LOG_WARNING, record->verdict, record->message);
+  miss (copy, task->path, whole, TPD_LOG_WARNING, record->verdict, record->message);
   tpd_copy_count (copy, failed, 1);
+  task->missed = TRUE;
 }
 
 static void
@@ -236,6 +237,17 @@ tpd_copy_miss_error (TpdCopy *copy, const char *path, const GError *error)
 
   miss_word (copy, path, TPD_LOG_WARNING, word, error->message);
   tpd_copy_count (copy, failed, 1);
+}
+
+void
+tpd_copy_miss_task (TpdCopy *copy, TpdCopyTask *task, const GError *error)
+{
+  if (task->missed)
+    tpd_progress_tell (copy->progress, TPD_LOG_WARNING, "%s: not copied as it is either: %s", task->path,
+                       error->message);
+  else
+    tpd_copy_miss_error (copy, task->path, error);
+  task->missed = TRUE;
 }
 
 void

@@ -104,5 +104,5 @@ void
 tpd_copy_miss_file (TpdCopyFile *file, const GError *error)
 {
   tpd_copy_drop_temp (file);
-  tpd_copy_miss_error (file->copy, file->task->path, error);
+  tpd_copy_miss_task (file->copy, file->task, error);
 }

@@ -219,6 +219,24 @@ class Fixtures(Case):
                          {entry["plain_sha256"] for entry in entries})
         self.good(tool.run("verify", self.dst))
 
+    def test_what_cannot_be_copied_at_all_is_told_once(self):
+        """Its place is taken, so that not even the protected file can be put there."""
+        entry = next(e for e in tool.PFILES if e.get("key_role") == "cloud" and e["open"])
+        for name in ("a", "b"):
+            self.put(f"{name}.pfile", entry)
+        os.link(self.src / "b.pfile", self.src / "c.pfile")
+        for name in ("a", "b", "c"):
+            (self.dst / f"{name}.pfile").mkdir(parents=True)
+            (self.dst / f"{name}.pfile" / "of-somebody").touch()
+        result = self.good(tool.run("materialize", "--keyring", tool.NO_KEYS, "--unreadable", "copy", self.src,
+                                    self.dst), 1)
+        told = [line["path"] for line in lines(self.dst, "MISSING.jsonl")]
+        self.assertEqual(sorted(told), ["a.pfile", "b.pfile", "c.pfile"])
+        summary = json.loads((self.dst / STATE / "summary.json").read_text())
+        self.assertEqual((summary["missing"], summary["failed"], summary["unreadable_copied"]), (3, 3, 0))
+        self.assertEqual(lines(self.dst), [])
+        self.assertIn("a.pfile: not copied as it is either", result.stderr)
+
     def test_dry_run_writes_nothing(self):
         result = self.good(materialize("--dry-run", tool.SHARE, self.dst), 1)
         self.assertFalse(self.dst.exists())
