@@ -310,6 +310,27 @@ test_probe_found (void)
     }
 }
 
+/* The one word that gives a mail away is found wherever it stands. */
+static void
+test_probe_found_anywhere (void)
+{
+  static const char *const parts[] = { NAMED, "Content-Type: application/octet-stream\r\n" };
+  static const struct {
+    gsize from, to;
+  } ranges[] = { { 0, 130 }, { 65536 - 500, 65536 + 20 }, { 131072 - 300, 131072 - 200 } };
+
+  for (guint i = 0; i < G_N_ELEMENTS (parts); i++)
+    for (guint j = 0; j < G_N_ELEMENTS (ranges); j++)
+      for (gsize len = ranges[j].from; len < ranges[j].to; len++)
+        {
+          g_autofree char *text = g_strnfill (len, 'r');
+          g_autofree char *wrapper = g_strconcat ("Content-Type: text/plain\r\n\r\n", text, NULL);
+          g_autofree char *mail = made_mail ("", wrapper, parts[i]);
+
+          g_assert_cmpint (probe_text (mail, NULL), ==, TPD_VERDICT_OK);
+        }
+}
+
 static void
 test_probe_plain (void)
 {
@@ -508,6 +529,7 @@ main (int argc, char **argv)
   g_test_add_func ("/eml/same-bytes-in-threads", test_threads);
   g_test_add_func ("/eml/forms", test_forms);
   g_test_add_func ("/eml/probe/found", test_probe_found);
+  g_test_add_func ("/eml/probe/found-anywhere", test_probe_found_anywhere);
   g_test_add_func ("/eml/probe/ordinary-mail-is-cheap", test_probe_plain);
   g_test_add_func ("/eml/probe/damaged-part", test_probe_damaged);
   g_test_add_func ("/eml/cut-anywhere", test_cut);
