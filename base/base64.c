@@ -137,8 +137,9 @@ need_base64_values (void)
     }
 }
 
-guint8 *
-tpd_base64_decode (const char *text, gsize text_len, gsize max, gsize *out_len)
+/* `bare`: the padding may be missing altogether. */
+static guint8 *
+decode (const char *text, gsize text_len, gsize max, gboolean bare, gsize *out_len)
 {
   g_autofree guint8 *out = NULL;
   gsize n = 0, digits = 0, pads = 0;
@@ -182,7 +183,7 @@ tpd_base64_decode (const char *text, gsize text_len, gsize max, gsize *out_len)
           group = 0;
         }
     }
-  if (pads > 2 || (digits + pads) % 4 != 0 || digits % 4 == 1)
+  if (pads > 2 || digits % 4 == 1 || ((pads > 0 || !bare) && (digits + pads) % 4 != 0))
     return NULL;
   if (digits % 4 == 2)
     {
@@ -199,6 +200,18 @@ tpd_base64_decode (const char *text, gsize text_len, gsize max, gsize *out_len)
     }
   *out_len = n;
   return g_steal_pointer (&out);
+}
+
+guint8 *
+tpd_base64_decode (const char *text, gsize text_len, gsize max, gsize *out_len)
+{
+  return decode (text, text_len, max, FALSE, out_len);
+}
+
+guint8 *
+tpd_base64_decode_bare (const char *text, gsize text_len, gsize max, gsize *out_len)
+{
+  return decode (text, text_len, max, TRUE, out_len);
 }
 
 static gboolean

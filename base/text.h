@@ -14,6 +14,8 @@
  * (transfer full); `*out_len` is the length in bytes.
  */
 guint8 *tpd_base64_decode (const char *text, gsize text_len, gsize max, gsize *out_len);
+/* Likewise, but the padding may be missing altogether: the digits say as much. */
+guint8 *tpd_base64_decode_bare (const char *text, gsize text_len, gsize max, gsize *out_len);
 
 /* What one piece leaves for the next; all zero before the first. */
 typedef struct {

@@ -83,6 +83,7 @@ read_encrypted_pvk (TpdKeyReader *reader, const TpdBytes *salt, const TpdBytes *
 
   if (password == NULL)
     return FALSE;
+  /* Without a salt, which some tools write, the key is that of the password alone. */
   salted = tpd_secret_new (NULL, salt->len + password->len);
   memcpy (salted->data, salt->data, salt->len);
   memcpy (salted->data + salt->len, password->data, password->len);
@@ -112,7 +113,7 @@ tpd_key_read_pvk (TpdKeyReader *reader, const guint8 *data, gsize len, GError **
       || !tpd_bytes_take_u32le (&b, &salt_len) || !tpd_bytes_take_u32le (&b, &blob_len) || magic != PVK_MAGIC
       || salt_len > PVK_SALT_MAX || !tpd_bytes_slice (&b, b.pos, salt_len, &salt) || !tpd_bytes_skip (&b, salt_len)
       || tpd_bytes_left (&b) != blob_len || blob_len <= CAPI_BLOBHEADER_LEN + 4
-      || !tpd_bytes_slice (&b, b.pos, blob_len, &blob) || (encrypted != 0 && salt_len == 0))
+      || !tpd_bytes_slice (&b, b.pos, blob_len, &blob))
     {
       g_set_error_literal (error, TPD_ERROR, TPD_ERROR_KEY_FILE, "The PVK file is damaged or cut off");
       return FALSE;

@@ -16,6 +16,7 @@
 
 /* UTF-16 in base64 with line breaks. */
 #define STORED_MAX ((gsize) 4 * TPD_LICENSE_TEXT_MAX)
+#define BASE64_MAX_DEPTH 2
 
 typedef enum {
   FORM_UTF8,
@@ -360,6 +361,47 @@ decode_xml (TpdLicenseText *text, TpdBytes bytes, Form form, GError **error)
   return TRUE;
 }
 
+/* Whether the first character of the text, which detect() found to be of that
+ * form, is that of XML. */
+static gboolean
+begins_as_xml (TpdBytes bytes, Form form)
+{
+  guint next;
+
+  switch (form)
+    {
+    case FORM_UTF8_BOM:
+      return first_unit (bytes, 1, FALSE, &next) == '<';
+    case FORM_UTF16LE_BOM:
+      return first_unit (bytes, 2, FALSE, &next) == '<';
+    case FORM_UTF16BE:
+      return first_unit (bytes, 2, TRUE, &next) == '<';
+    default:
+      return form != FORM_OTHER;
+    }
+}
+
+/* The bytes that `bytes`, text of any encoding, stands for in base64; NULL if it
+ * is no such text. */
+static guint8 *
+undo_base64 (TpdBytes bytes, Form form, gsize *len)
+{
+  const gboolean unmarked = form == FORM_OTHER && bytes.len >= 2 && (bytes.data[0] == 0) != (bytes.data[1] == 0);
+  g_autofree char *wide = NULL;
+  gsize wide_len;
+
+  if (form == FORM_UTF16LE_BOM || form == FORM_UTF16BE || unmarked)
+    {
+      wide = utf16_to_utf8 (bytes, form == FORM_UTF16BE || (unmarked && bytes.data[0] == 0), &wide_len, NULL);
+      if (wide == NULL)
+        return NULL;
+      bytes = tpd_bytes (wide, wide_len);
+    }
+  while (bytes.len > 0 && bytes.data[bytes.len - 1] == 0)
+    bytes.len--;
+  return bytes.len == 0 ? NULL : tpd_base64_decode_bare ((const char *) bytes.data, bytes.len, STORED_MAX, len);
+}
+
 TpdLicenseText *
 tpd_license_text_decode (const guint8 *data, gsize len, GError **error)
 {
@@ -374,19 +416,18 @@ tpd_license_text_decode (const guint8 *data, gsize len, GError **error)
       return NULL;
     }
   form = detect (&bytes);
-  if (form == FORM_OTHER)
+  for (guint depth = 0; depth < BASE64_MAX_DEPTH && form != FORM_JSON && !begins_as_xml (bytes, form); depth++)
     {
-      gsize decoded_len, stored = len;
+      gsize inner_len;
+      guint8 *inner = undo_base64 (bytes, form, &inner_len);
 
-      while (stored > 0 && data[stored - 1] == 0)
-        stored--;
-      decoded = stored == 0 ? NULL : tpd_base64_decode ((const char *) data, stored, STORED_MAX, &decoded_len);
-      if (decoded != NULL)
-        {
-          bytes = tpd_bytes (decoded, decoded_len);
-          form = detect (&bytes);
-          text->base64 = TRUE;
-        }
+      if (inner == NULL)
+        break;
+      g_free (decoded);
+      decoded = inner;
+      bytes = tpd_bytes (decoded, inner_len);
+      form = detect (&bytes);
+      text->base64 = TRUE;
     }
   if (form == FORM_JSON)
     {

@@ -31,7 +31,7 @@ guint8 *
 tpd_xrml_value (const TpdXmlNode *value, gsize max, gsize *len)
 {
   g_autofree char *text = tpd_xml_text (value);
-  return text == NULL ? NULL : tpd_base64_decode (text, strlen (text), max, len);
+  return text == NULL ? NULL : tpd_base64_decode_bare (text, strlen (text), max, len);
 }
 
 gboolean

@@ -29,7 +29,8 @@ char *tpd_xrml_id (const TpdXmlNode *id);
 gboolean tpd_xrml_public_key (const TpdXmlNode *public_key, TpdPublicKey *out, gboolean *size_differs,
                               const char **why);
 
-/* The bytes of a VALUE, strict base64, or NULL. (transfer full) */
+/* The bytes of a VALUE, strict base64 with or without its padding, or NULL.
+ * (transfer full) */
 guint8 *tpd_xrml_value (const TpdXmlNode *value, gsize max, gsize *len);
 /* FALSE if there is a size attribute and it is not 8 x `len`. */
 gboolean tpd_xrml_value_size_fits (const TpdXmlNode *value, gsize len);

@@ -82,6 +82,32 @@ test_base64_is_strict (void)
   g_assert_nonnull (exact);
 }
 
+static void
+test_base64_without_padding (void)
+{
+  static const struct {
+    const char *text, *plain;
+  } good[] = { { "", "" },      { "Zg", "f" },    { "Zm8", "fo" },      { "Zm9v", "foo" },     { " Z\r\ng\n", "f" },
+               { "Zg==", "f" }, { "Zm8=", "fo" }, { "Zm9vYg", "foob" }, { "Zm9vYmE", "fooba" } };
+  static const char *const bad[] = {
+    "Z", "Zg=", "Zm9vY", "Zh", "Zm9", "Zg===", "Zm9v=", "ZgZg==Zg", "Zm-_", "Zm8*", "="
+  };
+  gsize len;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (good); i++)
+    {
+      g_autofree guint8 *out = tpd_base64_decode_bare (good[i].text, strlen (good[i].text), 100, &len);
+      g_assert_nonnull (out);
+      g_assert_cmpmem (out, len, good[i].plain, strlen (good[i].plain));
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_test_message ("%s", bad[i]);
+      g_assert_null (tpd_base64_decode_bare (bad[i], strlen (bad[i]), 100, &len));
+    }
+  g_assert_null (tpd_base64_decode_bare ("Zm9vYg", 6, 3, &len));
+}
+
 /* What mail holds: between, before and behind the digits stands anything, and
  * `=` need not be the end. */
 static void
@@ -390,6 +416,7 @@ main (int argc, char **argv)
   g_test_add_func ("/base/hash/bytes-differ", test_hashes_of_bytes_differ);
   g_test_add_func ("/base/number/digits-only", test_numbers_are_digits_only);
   g_test_add_func ("/base/base64/is-strict", test_base64_is_strict);
+  g_test_add_func ("/base/base64/without-padding", test_base64_without_padding);
   g_test_add_func ("/base/base64/of-mail", test_base64_of_mail);
   g_test_add_func ("/base/base64/of-all-bytes", test_base64_of_all_bytes);
   g_test_add_func ("/base/guid/forms", test_guid_forms);

@@ -106,6 +106,67 @@ test_fixtures_open (void)
     }
 }
 
+/* RC4 as published, in place. */
+static void
+arcfour (const guint8 key[16], guint8 *data, gsize len)
+{
+  guint8 state[256], i = 0, j = 0, swap;
+
+  for (guint k = 0; k < 256; k++)
+    state[k] = (guint8) k;
+  for (guint k = 0; k < 256; k++)
+    {
+      j = (guint8) (j + state[k] + key[k % 16]);
+      swap = state[k], state[k] = state[j], state[j] = swap;
+    }
+  j = 0;
+  for (gsize k = 0; k < len; k++)
+    {
+      j = (guint8) (j + state[++i]);
+      swap = state[i], state[i] = state[j], state[j] = swap;
+      data[k] ^= state[(guint8) (state[i] + state[j])];
+    }
+}
+
+/* An encrypted PVK around a blob of the fixtures, its key the digest of the
+ * password alone, of which `strength` bytes are used. */
+static GBytes *
+pvk_without_salt (const char *password, gsize strength)
+{
+  static const guint8 head[] = { 0x1e, 0xf1, 0xb5, 0xb0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0 };
+  g_autoptr (GBytes) blob = key_fixture ("alt/onprem.capi-keyx.bin");
+  g_autoptr (GChecksum) sha1 = g_checksum_new (G_CHECKSUM_SHA1);
+  const gsize len = g_bytes_get_size (blob);
+  const guint8 size[] = { (guint8) len, (guint8) (len >> 8), 0, 0 };
+  GByteArray *file = g_byte_array_new ();
+  guint8 digest[20];
+  gsize digest_len = sizeof digest;
+
+  g_checksum_update (sha1, (const guchar *) password, (gssize) strlen (password));
+  g_checksum_get_digest (sha1, digest, &digest_len);
+  memset (digest + strength, 0, sizeof digest - strength);
+  g_byte_array_append (file, head, sizeof head);
+  g_byte_array_append (file, size, sizeof size);
+  g_byte_array_append (file, g_bytes_get_data (blob, NULL), (guint) len);
+  arcfour (digest, file->data + sizeof head + sizeof size + 8, len - 8);
+  return g_byte_array_free_to_bytes (file);
+}
+
+static void
+test_pvk_without_salt (void)
+{
+  static const gsize strengths[] = { 16, 5 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (strengths); i++)
+    {
+      g_autoptr (GBytes) file = pvk_without_salt ("Secret1", strengths[i]);
+
+      assert_opens (file, "Secret1", 1, "pvk", ONPREM);
+      assert_refused (file, "not it", TPD_ERROR_PASSWORD, "password");
+      assert_refused (file, "", TPD_ERROR_PASSWORD, "password");
+    }
+}
+
 static void
 test_tpd_is_recognised (void)
 {
@@ -391,6 +452,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   tpd_secret_init (64 * 1024);
   g_test_add_func ("/keyfile/fixtures-open-with-their-password", test_fixtures_open);
+  g_test_add_func ("/keyfile/pvk-without-salt", test_pvk_without_salt);
   g_test_add_func ("/keyfile/tpd-is-recognised", test_tpd_is_recognised);
   g_test_add_func ("/keyfile/old-ciphers-open", test_old_ciphers);
   g_test_add_func ("/keyfile/missing-legacy-provider-is-named", test_without_legacy_provider);

@@ -250,6 +250,24 @@ test_only_server_key_and_bits_are_needed (void)
 }
 
 static void
+test_padding_of_base64_may_be_missing (void)
+{
+  g_auto (GStrv) pieces = g_strsplit (OK, "=</VALUE>", -1);
+  g_autofree char *fewer = g_strjoinv ("</VALUE>", pieces);
+  g_auto (GStrv) again = g_strsplit (fewer, "=</VALUE>", -1);
+  g_autofree char *none = g_strjoinv ("</VALUE>", again);
+  g_autoptr (TpdLicense) license = parse_ok (none);
+  g_autofree char *fingerprint = tpd_hex (license->server_key.fingerprint.bytes, TPD_SHA256_SIZE);
+  static const guint8 sealed[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+
+  g_assert_cmpuint (strlen (none), ==, strlen (OK) - 3);
+  g_assert_cmpstr (fingerprint, ==, json_word (find_entry ("partner foreign1"), "key_fingerprint"));
+  g_assert_cmpmem (license->sealed, license->sealed_len, sealed, sizeof sealed);
+  /* One of the two that are due is damage. */
+  assert_damaged (fewer, "not valid base64");
+}
+
+static void
 test_missing_necessary_things_are_damaged (void)
 {
   assert_damaged (LABEL (""), "exactly one server");
@@ -455,6 +473,7 @@ main (int argc, char **argv)
                    test_every_clear_field_is_as_the_manifest_says);
   g_test_add_func ("/license/what-cannot-be-read-is-refused", test_what_cannot_be_read_is_refused);
   g_test_add_func ("/license/only-server-key-and-bits-are-needed", test_only_server_key_and_bits_are_needed);
+  g_test_add_func ("/license/padding-of-base64-may-be-missing", test_padding_of_base64_may_be_missing);
   g_test_add_func ("/license/missing-necessary-things-are-damaged", test_missing_necessary_things_are_damaged);
   g_test_add_func ("/license/oddities-are-warnings", test_oddities_are_warnings);
   g_test_add_func ("/license/first-rights-label-is-taken", test_first_rights_label_is_taken);

@@ -92,20 +92,53 @@ test_utf16 (void)
     }
 }
 
+/* Base64 of a license in any of its forms, and of that; the text in between
+ * may be in UTF-16 and have a mark, too. */
 static void
-test_base64_is_undone_once (void)
+test_base64_is_undone_twice (void)
 {
   g_autoptr (GByteArray) wide = utf16 (SAMPLE, "UTF-16LE", "", 0);
   g_autofree char *once = g_base64_encode ((const guchar *) SAMPLE, strlen (SAMPLE));
   g_autofree char *once_wide = g_base64_encode (wide->data, wide->len);
   g_autofree char *twice = g_base64_encode ((const guchar *) once, strlen (once));
+  g_autofree char *thrice = g_base64_encode ((const guchar *) twice, strlen (twice));
   g_autofree char *broken = g_strndup (once_wide, 76);
   g_autofree char *wrapped = g_strconcat (broken, "\r\n", once_wide + 76, "\r\n", NULL);
+  g_autofree char *bare = g_strndup (once, strcspn (once, "="));
 
   assert_decodes (once, strlen (once), "utf-8", TRUE, SAMPLE);
   assert_decodes (once_wide, strlen (once_wide), "utf-16le", TRUE, SAMPLE);
   assert_decodes (wrapped, strlen (wrapped), "utf-16le", TRUE, SAMPLE);
-  assert_refused (twice, strlen (twice), TPD_ERROR_DAMAGED);
+  assert_decodes (twice, strlen (twice), "utf-8", TRUE, SAMPLE);
+  assert_refused (thrice, strlen (thrice), TPD_ERROR_DAMAGED);
+  g_assert_cmpuint (strlen (bare), <, strlen (once));
+  assert_decodes (bare, strlen (bare), "utf-8", TRUE, SAMPLE);
+}
+
+static void
+test_base64_text_in_any_encoding (void)
+{
+  static const struct {
+    const char *charset, *bom;
+    gsize bom_len;
+  } cases[] = {
+    { "UTF-8", "\xef\xbb\xbf", 3 }, { "UTF-16LE", "\xff\xfe", 2 }, { "UTF-16LE", "", 0 },
+    { "UTF-16BE", "\xfe\xff", 2 },  { "UTF-16BE", "", 0 },
+  };
+  g_autoptr (GByteArray) marked = utf16 (SAMPLE, "UTF-16LE", "\xff\xfe", 2);
+  g_autofree char *once = g_base64_encode (marked->data, marked->len);
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (GByteArray) stored = utf16 (once, cases[i].charset, cases[i].bom, cases[i].bom_len);
+      g_autofree char *again = g_base64_encode (stored->data, stored->len);
+
+      g_test_message ("%u", i);
+      assert_decodes (stored->data, stored->len, "utf-16le-bom", TRUE, SAMPLE);
+      g_byte_array_append (stored, (const guint8 *) "\0\0", 2);
+      assert_decodes (stored->data, stored->len, "utf-16le-bom", TRUE, SAMPLE);
+      assert_decodes (again, strlen (again), "utf-16le-bom", TRUE, SAMPLE);
+    }
 }
 
 static void
@@ -268,7 +301,8 @@ main (int argc, char **argv)
   g_test_add_func ("/license-text/utf8", test_utf8);
   g_test_add_func ("/license-text/utf8-of-even-length-is-not-utf16", test_utf8_of_even_length_is_not_utf16);
   g_test_add_func ("/license-text/utf16", test_utf16);
-  g_test_add_func ("/license-text/base64-is-undone-once", test_base64_is_undone_once);
+  g_test_add_func ("/license-text/base64-is-undone-twice", test_base64_is_undone_twice);
+  g_test_add_func ("/license-text/base64-text-in-any-encoding", test_base64_text_in_any_encoding);
   g_test_add_func ("/license-text/json-is-unsupported", test_json_is_unsupported);
   g_test_add_func ("/license-text/invalid-encoding-is-damaged", test_invalid_encoding_is_damaged);
   g_test_add_func ("/license-text/what-is-no-license-is-damaged", test_what_is_no_license_is_damaged);
