@@ -213,6 +213,9 @@ note (Agent *agent, int index, TpdUnwrapStatus status, const GError *error)
         case TPD_UNWRAP_DOUBLE_KEY:
           count->double_key++;
           break;
+        case TPD_UNWRAP_UNSUPPORTED:
+          count->unsupported++;
+          break;
         case TPD_UNWRAP_UNAVAILABLE:
           count->unavailable++;
           break;

@@ -39,6 +39,7 @@ typedef struct {
   guint64 opened;
   guint64 refused;
   guint64 double_key;
+  guint64 unsupported; /* content keys of DES */
   guint64 unavailable; /* held, but its token could not be used */
 } TpdAgentCount;
 

@@ -187,6 +187,7 @@ tpd_wire_stats_write (const TpdAgentStats *stats, guint8 *out)
       tpd_wire_put_number (&w, stats->keys[i].opened, 8);
       tpd_wire_put_number (&w, stats->keys[i].refused, 8);
       tpd_wire_put_number (&w, stats->keys[i].double_key, 8);
+      tpd_wire_put_number (&w, stats->keys[i].unsupported, 8);
       tpd_wire_put_number (&w, stats->keys[i].unavailable, 8);
     }
   g_assert (w.len == TPD_WIRE_STATS_SIZE (stats->n_keys));
@@ -196,13 +197,14 @@ static gboolean
 take_count (TpdBytes *bytes, TpdAgentCount *count)
 {
   return tpd_bytes_take_u64le (bytes, &count->opened) && tpd_bytes_take_u64le (bytes, &count->refused)
-         && tpd_bytes_take_u64le (bytes, &count->double_key) && tpd_bytes_take_u64le (bytes, &count->unavailable);
+         && tpd_bytes_take_u64le (bytes, &count->double_key) && tpd_bytes_take_u64le (bytes, &count->unsupported)
+         && tpd_bytes_take_u64le (bytes, &count->unavailable);
 }
 
 TpdAgentStats *
 tpd_wire_stats_read (const guint8 *data, gsize len)
 {
-  const gsize n = len >= TPD_WIRE_STATS_SIZE (0) ? (len - TPD_WIRE_STATS_SIZE (0)) / 32 : 0;
+  const gsize n = len >= TPD_WIRE_STATS_SIZE (0) ? (len - TPD_WIRE_STATS_SIZE (0)) / TPD_WIRE_COUNT_SIZE : 0;
   TpdBytes bytes = tpd_bytes (data, len);
   guint64 kind, unknown_key;
 

@@ -19,7 +19,7 @@
  * also unasked:
  *
  *   stats: 0 u8, zero 7 bytes, unknown key u64, then for each key opened,
- *          refused, double key, unavailable u64
+ *          refused, double key, unsupported, unavailable u64
  *   line:  1 u8, log level u8, text
  *
  * The control pair (SOCK_STREAM) carries one message from the agent when its
@@ -46,7 +46,8 @@
 #define TPD_WIRE_MESSAGE_MAX (16 * 1024)
 
 #define TPD_WIRE_ASK 'S'
-#define TPD_WIRE_STATS_SIZE(n_keys) (16 + (gsize) (n_keys) *32)
+#define TPD_WIRE_COUNT_SIZE 40
+#define TPD_WIRE_STATS_SIZE(n_keys) (16 + (gsize) (n_keys) *TPD_WIRE_COUNT_SIZE)
 #define TPD_WIRE_STATS_KEYS_MAX 4096
 #define TPD_WIRE_LINE_MAX 1024
 #define TPD_WIRE_REPORT_MAX TPD_WIRE_STATS_SIZE (TPD_WIRE_STATS_KEYS_MAX)

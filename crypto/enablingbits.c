@@ -88,6 +88,13 @@ tpd_opened_unpad (TpdOpened *opened, TpdPadding padding, const guint8 *em, gsize
                                             &opened->len[padding]);
 }
 
+/* 56 bits, with or without the bits of parity. */
+static gboolean
+is_des_key_len (gsize len)
+{
+  return len == 7 || len == 8;
+}
+
 /* The session key in an unpadded message. */
 static gboolean
 take_session_key (Work *work, const guint8 *data, gsize len, GString *trace)
@@ -105,7 +112,7 @@ take_session_key (Work *work, const guint8 *data, gsize len, GString *trace)
   const guint8 *key;
   if (!tpd_is_aes_key_len (key_len) || !tpd_bytes_take (&message, key_len, &key))
     {
-      say (trace, "session key header: no AES key fits it");
+      say (trace, "session key header: no AES key fits it%s", is_des_key_len (key_len) ? ", but one of DES" : "");
       return FALSE;
     }
   if (tpd_bytes_left (&message) > 0)
@@ -260,7 +267,8 @@ size_word_fits (guint16 word, gsize key_len)
 }
 
 /*
- * What follows a sound enabling header. A payload larger than any AES key is
+ * What follows a sound enabling header: from here on answers may differ. A
+ * payload larger than any AES key is
  * a content key that was sealed a second time, by a double key service; what
  * its header says is not public (docs/formats.md). Up to 15 bytes more than a
  * key can also be a size that was damaged, which the fill would hide.
@@ -286,6 +294,12 @@ take_content_key (const Work *work, TpdBytes *body, const EnablingHeader *enabli
       return;
     }
   gsize key_len = payload - TPD_KEY_HEADER_SIZE;
+  if (header.blob_size == payload && is_des_key_len (key_len))
+    {
+      say (trace, "content key: %" G_GSIZE_FORMAT " bytes, a key of DES, which is not supported", key_len);
+      reply->status = TPD_UNWRAP_UNSUPPORTED;
+      return;
+    }
   if (header.blob_size != payload || !tpd_is_aes_key_len (key_len) || !tpd_bytes_take (body, key_len, &key)
       || !tpd_bytes_take (body, hash_len, &hash))
     {

@@ -30,6 +30,7 @@ typedef enum {
   TPD_UNWRAP_OK,
   TPD_UNWRAP_REFUSED,     /* these bits do not open with that key */
   TPD_UNWRAP_DOUBLE_KEY,  /* sound up to the inner key, which is sealed again */
+  TPD_UNWRAP_UNSUPPORTED, /* sound, but the key inside is one of DES */
   TPD_UNWRAP_UNAVAILABLE, /* key not held, agent gone, token removed */
 } TpdUnwrapStatus;
 

@@ -119,6 +119,12 @@ set_unwrap_error (const TpdLicense *license, const TpdKeyInfo *key, TpdUnwrapSta
                            "it is encrypted with two keys (Double Key Encryption): besides the tenant key it needs the "
                            "private key of the double key service: load that beside it, as a key file of its own");
       break;
+    case TPD_UNWRAP_UNSUPPORTED:
+      g_set_error_literal (
+          error, TPD_ERROR, TPD_ERROR_UNSUPPORTED,
+          "its content is encrypted with DES, as early clients of 2003 did, which is not supported: let "
+          "a client of that kind save it without protection while its server is still there");
+      break;
     case TPD_UNWRAP_OK:
     case TPD_UNWRAP_UNAVAILABLE:
       g_set_error (error, TPD_ERROR, TPD_ERROR_AGENT, "the key agent cannot use key %s now", name);

@@ -181,6 +181,31 @@ facts_from_license (TpdFileFacts *facts)
 
 /* --- Content key and rights -------------------------------------------- */
 
+/* [MS-RMPR] 3.5.4.1 wants the GUID to be the same, too; RSA does not care. */
+static void
+warn_other_guid (TpdFileFacts *facts, const TpdKeyring *keyring)
+{
+  const TpdLicense *license = facts->license;
+  const char *other = NULL;
+
+  for (guint i = 0; i < keyring->keys->len; i++)
+    {
+      const TpdKeyInfo *key = g_ptr_array_index (keyring->keys, i);
+
+      if (key->guid == NULL || !tpd_fingerprint_equal (&key->public_key.fingerprint, &license->server_key.fingerprint))
+        continue;
+      if (g_strcmp0 (key->guid, license->server_guid) == 0)
+        return;
+      other = key->guid;
+    }
+  if (other != NULL && license->server_guid != NULL)
+    g_ptr_array_add (
+        facts->warnings,
+        g_strdup_printf ("the license calls its key %s, the loaded key is called %s: it is the same key by "
+                         "its modulus, and opens it",
+                         license->server_guid, other));
+}
+
 /* FALSE: it is not loaded. */
 static gboolean
 find_key (TpdFileFacts *facts, const TpdSession *session)
@@ -190,6 +215,7 @@ find_key (TpdFileFacts *facts, const TpdSession *session)
     {
       facts->key_held = key->state == TPD_KEY_HELD;
       facts->key_name = g_strdup (key->name);
+      warn_other_guid (facts, session->keyring);
     }
   return key != NULL;
 }

@@ -245,7 +245,7 @@ test_key_sizes (void)
   r.message_len = put_key (r.message, session_key, 17, 0xffff);
   g_assert_cmpint (unwrap (&r), ==, TPD_UNWRAP_REFUSED);
   r = recipe (1);
-  put_body (&r, 1, 8, NULL); /* DES */
+  put_body (&r, 1, 9, NULL);
   g_assert_cmpint (unwrap (&r), ==, TPD_UNWRAP_REFUSED);
 }
 
@@ -369,6 +369,61 @@ test_double_key (void)
         r.body[8] = 1;
         g_assert_cmpint (unwrap (&r), ==, TPD_UNWRAP_REFUSED);
       }
+}
+
+/* A content key of DES is told where all the headers are sound, and nowhere else. */
+static void
+test_des (void)
+{
+  static const struct {
+    guint at;
+    guint8 flip;
+  } wrong[] = { { 0, 4 }, { 4, 1 }, { 5, 1 }, { 8, 1 }, { 15, 1 }, { 16, 2 }, { 17, 1 } };
+
+  for (guint8 version = 1; version <= 2; version++)
+    for (guint8 key_len = 6; key_len <= 9; key_len++)
+      {
+        const gboolean is_des = key_len == 7 || key_len == 8;
+        Recipe r = recipe (version);
+        put_body (&r, version, key_len, NULL);
+        g_assert_cmpint (unwrap (&r), ==, is_des ? TPD_UNWRAP_UNSUPPORTED : TPD_UNWRAP_REFUSED);
+        for (guint i = 0; i < G_N_ELEMENTS (wrong); i++)
+          {
+            r.body[wrong[i].at] ^= wrong[i].flip;
+            g_test_message ("version %u key %u byte %u", version, key_len, wrong[i].at);
+            g_assert_cmpint (unwrap (&r), ==, TPD_UNWRAP_REFUSED);
+            r.body[wrong[i].at] ^= wrong[i].flip;
+          }
+        /* Servers refuse session keys of DES; so do we, as any other damage. */
+        r.message[0] = 12 + key_len;
+        r.message_len = 12u + key_len;
+        g_assert_cmpint (unwrap (&r), ==, TPD_UNWRAP_REFUSED);
+      }
+}
+
+static char *
+trace_of (const Recipe *r)
+{
+  guint8 sealed[128 + 4096 + 32];
+  const TpdUnwrapRequest request = {
+    .sealed = sealed, .sealed_len = seal (r, sealed), .type = r->type, .principals = "", .purpose = TPD_PURPOSE_TRACE
+  };
+  g_auto (TpdUnwrapReply) reply;
+
+  tpd_enabling_bits_unwrap (own_key, &request, &reply);
+  return g_steal_pointer (&reply.trace);
+}
+
+static void
+test_trace_names_des (void)
+{
+  Recipe content = recipe (2), session = recipe (2);
+  put_body (&content, 2, 8, NULL);
+  session.message[0] = session.message_len = 12 + 7;
+  g_autofree char *of_content = trace_of (&content), *of_session = trace_of (&session);
+
+  g_assert_nonnull (strstr (of_content, "content key: 8 bytes, a key of DES"));
+  g_assert_nonnull (strstr (of_session, "session key header: no AES key fits it, but one of DES"));
 }
 
 static void
@@ -586,6 +641,8 @@ main (int argc, char **argv)
   g_test_add_func ("/enabling-bits/reversed-block-needs-all-headers", test_reversed);
   g_test_add_func ("/enabling-bits/header-arithmetic-covers-each-bit", test_header_arithmetic);
   g_test_add_func ("/enabling-bits/double-key-is-told-by-size", test_double_key);
+  g_test_add_func ("/enabling-bits/des-is-told", test_des);
+  g_test_add_func ("/enabling-bits/trace-names-des", test_trace_names_des);
   g_test_add_func ("/enabling-bits/wrong-sizes-are-refused", test_sizes);
   g_test_add_func ("/enabling-bits/block-above-modulus-is-refused", test_block_too_large);
   g_test_add_func ("/padding/pkcs1", test_pkcs1_rules);

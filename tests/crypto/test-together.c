@@ -94,7 +94,7 @@ test_hostile_ones_among_them (void)
   g_assert_no_error (error);
   g_autoptr (TpdUnwrapper) alone = tpd_unwrapper_new_in_process (keys);
   g_autofree guint8 *sealed = g_malloc0 (TPD_UNWRAP_MANY * TPD_SEALED_MAX);
-  guint seen[4] = { 0 };
+  guint seen[TPD_UNWRAP_UNAVAILABLE + 1] = { 0 };
 
   for (guint round = 0; round < ROUNDS; round++)
     {

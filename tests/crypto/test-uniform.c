@@ -92,11 +92,13 @@ typedef enum {
   WRONG_PADDING_OTHER,
   SESSION_HEADER_SHORT,
   SESSION_HEADER_SIZE,
+  SESSION_KEY_DES,
   ENABLING_VERSION,
   ENABLING_SIZE,
   ENABLING_RESERVED,
   CONTENT_HEADER_SIZE,
   CONTENT_KEY_SIZE,
+  CONTENT_KEY_DES_DAMAGED,
   N_WAYS,
 } Way;
 
@@ -122,6 +124,10 @@ wrong (guint8 version, TpdSealType type, Way way)
     case SESSION_HEADER_SIZE:
       r.message[0] ^= 1;
       break;
+    case SESSION_KEY_DES:
+      r.message[0] = 12 + 8;
+      r.message_len = 12 + 8;
+      break;
     case ENABLING_VERSION:
       r.body[0] = 3;
       break;
@@ -135,7 +141,11 @@ wrong (guint8 version, TpdSealType type, Way way)
       r.body[16] ^= 1;
       break;
     case CONTENT_KEY_SIZE:
+      put_body (&r, version, 9, NULL);
+      break;
+    case CONTENT_KEY_DES_DAMAGED:
       put_body (&r, version, 8, NULL);
+      r.body[8] = 1;
       break;
     case N_WAYS:
       g_assert_not_reached ();

@@ -84,8 +84,9 @@ test_remembers (void)
       g_assert_cmpint (ask (cache, TPD_UNWRAP_OK, 0), ==, TPD_UNWRAP_OK);
       g_assert_cmpint (ask (cache, TPD_UNWRAP_REFUSED, 0), ==, TPD_UNWRAP_REFUSED);
       g_assert_cmpint (ask (cache, TPD_UNWRAP_DOUBLE_KEY, 0), ==, TPD_UNWRAP_DOUBLE_KEY);
+      g_assert_cmpint (ask (cache, TPD_UNWRAP_UNSUPPORTED, 0), ==, TPD_UNWRAP_UNSUPPORTED);
     }
-  g_assert_cmpuint (backend.calls, ==, 3);
+  g_assert_cmpuint (backend.calls, ==, 4);
   tpd_unwrapper_unref (cache);
   g_assert_false (backend.freed);
   tpd_unwrapper_unref (&backend.base);

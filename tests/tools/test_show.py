@@ -4,6 +4,7 @@
 import base64
 import os
 import pathlib
+import re
 import unittest
 
 import tool
@@ -111,6 +112,27 @@ class WithKeys(unittest.TestCase):
             self.assertEqual(shown["verdict"], "ok")
             self.assertIsNotNone(shown["expires"])
             self.assertTrue(any("expired" in warning for warning in shown["warnings"]), shown["warnings"])
+
+    def test_key_of_another_guid_opens_with_a_warning(self):
+        entry = next(entry for entry in tool.PFILES if entry["open"] and entry["compare"] == "bytes")
+        data = (tool.SHARE / entry["path"]).read_bytes()
+        other = "0badc0de-1111-2222-3333-444455556666"
+        changed = tool.SCRATCH / "other-guid.pfile"
+        for coding in ("utf-8", "utf-16-le"):
+            data = re.sub(re.escape(entry["key_guid"].encode(coding)), other.encode(coding), data, flags=re.I)
+        changed.write_bytes(data)
+        for keyring, held in ((tool.KEYRING, True), (tool.NO_KEYS, False)):
+            shown, = tool.run("show", "--json", "--keyring", keyring, "--hash", changed).objects()
+            self.assertEqual(shown["key"]["guid"], other)
+            about = [warning for warning in shown["warnings"] if other in warning]
+            if not held:
+                self.assertEqual((shown["verdict"], about), ("no-key", []))
+                continue
+            self.assertEqual((shown["verdict"], shown["plain_sha256"]), ("ok", entry["plain_sha256"]))
+            self.assertEqual(len(about), 1, shown["warnings"])
+            self.assertIn(entry["key_guid"], about[0])
+        for entry, shown in self.pairs:
+            self.assertFalse([warning for warning in shown["warnings"] if "modulus" in warning], entry["path"])
 
     def test_bad_signature_opens_with_a_warning(self):
         for entry, shown in self.pairs:
