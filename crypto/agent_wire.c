@@ -64,6 +64,13 @@ tpd_wire_requests_read (const guint8 *data, gsize len, TpdWireRequest requests[T
   return traces && n > 1 ? 0 : n;
 }
 
+/* How a content key was opened: one byte of a reply. */
+enum {
+  KEY_OAEP_SHA256 = 1,
+  KEY_SECOND_SEAL = 2,
+  KEY_ALL = KEY_OAEP_SHA256 | KEY_SECOND_SEAL,
+};
+
 G_STATIC_ASSERT (TPD_UNWRAP_MANY *TPD_WIRE_BRIEF_MAX <= TPD_WIRE_REPLY_MAX);
 
 gsize
@@ -79,7 +86,7 @@ tpd_wire_reply_write (guint64 id, const TpdUnwrapReply *reply, guint8 *out)
   tpd_wire_put_number (&w, id, 8);
   tpd_wire_put_number (&w, reply->status, 1);
   tpd_wire_put_number (&w, key->hash_rule, 1);
-  tpd_wire_put_number (&w, key->oaep_sha256 ? 1 : 0, 1);
+  tpd_wire_put_number (&w, (key->oaep_sha256 ? KEY_OAEP_SHA256 : 0) | (key->second_seal ? KEY_SECOND_SEAL : 0), 1);
   tpd_wire_put_number (&w, key_len, 1);
   tpd_wire_put_number (&w, key->mode_word, 2);
   tpd_wire_put_number (&w, key->size_word, 2);
@@ -112,16 +119,16 @@ tpd_wire_reply_take (TpdBytes *message, guint64 id, TpdUnwrapReply *reply)
   const guint8 *secret, *trace;
   guint64 found;
   guint32 session_key_len, trace_len;
-  guint8 status, rule, oaep, key_len;
+  guint8 status, rule, how, key_len;
 
   *reply = (TpdUnwrapReply){ .status = TPD_UNWRAP_UNAVAILABLE };
   if (!tpd_bytes_take_u64le (message, &found) || !tpd_bytes_take_u8 (message, &status)
-      || !tpd_bytes_take_u8 (message, &rule) || !tpd_bytes_take_u8 (message, &oaep)
+      || !tpd_bytes_take_u8 (message, &rule) || !tpd_bytes_take_u8 (message, &how)
       || !tpd_bytes_take_u8 (message, &key_len) || !take_key_words (message, &key, &session_key_len)
       || !tpd_bytes_take_u32le (message, &trace_len) || !tpd_bytes_take (message, key_len, &secret)
       || !tpd_bytes_take (message, trace_len, &trace))
     return FALSE;
-  if (found != id || status > TPD_UNWRAP_UNAVAILABLE || rule > TPD_HASH_RULE_D || oaep > 1
+  if (found != id || status > TPD_UNWRAP_UNAVAILABLE || rule > TPD_HASH_RULE_D || (how & ~KEY_ALL) != 0
       || trace_len > TPD_WIRE_TRACE_MAX || (status == TPD_UNWRAP_OK ? !is_key_len (key_len) : key_len != 0)
       || (key_len > 0 && !is_key_len (session_key_len)))
     return FALSE;
@@ -131,7 +138,8 @@ tpd_wire_reply_take (TpdBytes *message, guint64 id, TpdUnwrapReply *reply)
     {
       key.key = tpd_secret_new (secret, key_len);
       key.hash_rule = (TpdHashRule) rule;
-      key.oaep_sha256 = oaep;
+      key.oaep_sha256 = (how & KEY_OAEP_SHA256) != 0;
+      key.second_seal = (how & KEY_SECOND_SEAL) != 0;
       key.session_key_len = session_key_len;
       reply->key = g_new (TpdContentKey, 1);
       *reply->key = key;

@@ -88,6 +88,32 @@ tpd_keyring_find_guid (const TpdKeyring *keyring, const char *guid)
   return NULL;
 }
 
+static int
+compare_fingerprints (gconstpointer a, gconstpointer b)
+{
+  return memcmp (a, b, TPD_SHA256_SIZE);
+}
+
+guint64
+tpd_keyring_held_mark (const TpdKeyring *keyring)
+{
+  g_autoptr (GArray) held = g_array_new (FALSE, FALSE, sizeof (TpdFingerprint));
+  guint8 digest[TPD_SHA256_SIZE];
+  guint64 mark;
+
+  for (guint i = 0; i < keyring->keys->len; i++)
+    {
+      const TpdKeyInfo *info = g_ptr_array_index (keyring->keys, i);
+
+      if (info->state == TPD_KEY_HELD)
+        g_array_append_val (held, info->public_key.fingerprint);
+    }
+  g_array_sort (held, compare_fingerprints);
+  tpd_sha256 (held->data, held->len * sizeof (TpdFingerprint), digest);
+  memcpy (&mark, digest, sizeof mark);
+  return MAX (GUINT64_FROM_BE (mark), 1);
+}
+
 /* Paths are bytes and GVariant strings are UTF-8. */
 static GVariant *
 text_variant (const char *text)

@@ -56,6 +56,9 @@ const TpdKeyInfo *tpd_keyring_find (const TpdKeyring *keyring, const TpdFingerpr
 /* A key of that GUID (36 lower-case characters), whatever its modulus, or NULL. */
 const TpdKeyInfo *tpd_keyring_find_guid (const TpdKeyring *keyring, const char *guid);
 
+/* A number for the set of keys that are held, in whatever order; never 0. */
+guint64 tpd_keyring_held_mark (const TpdKeyring *keyring);
+
 /* The keyring as one byte string for the agent's socket, and back; the second
  * checks everything (TPD_ERROR_AGENT). */
 GBytes *tpd_keyring_serialize (const TpdKeyring *keyring);

@@ -33,6 +33,7 @@ take_key (const TpdSecondSeal *seal, const guint8 *message, gsize len)
   key->flags = header.flags;
   key->hash_rule = seal->hash_rule;
   key->oaep_sha256 = seal->oaep_sha256;
+  key->second_seal = TRUE;
   key->session_key_len = seal->session_key_len;
   return key;
 }

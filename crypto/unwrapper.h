@@ -66,6 +66,7 @@ typedef struct {
   guint32 flags;     /* KeyHeader.Flags: informative */
   TpdHashRule hash_rule;
   gboolean oaep_sha256; /* the SHA-256 fallback opened the RSA block */
+  gboolean second_seal; /* a second key opened it, of a double key service */
   gsize session_key_len;
   int ref_count; /* atomic */
 } TpdContentKey;

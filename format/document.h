@@ -171,6 +171,9 @@ struct _TpdDocument {
   TpdProof proof;
   char **fallbacks; /* words: which inferred branch was taken, NULL terminated, may be NULL */
   char **warnings;  /* sentences, may be NULL */
+  /* Something in it is sealed to a key of its own license: whether that key is
+   * held decides what comes out. */
+  gboolean other_keys;
 };
 
 /*

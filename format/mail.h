@@ -80,6 +80,7 @@ typedef struct {
   const char *cipher;
   TpdProof proof;
   GPtrArray *fallbacks, *warnings; /* of char * */
+  gboolean other_keys;
 } TpdMailContent;
 
 void tpd_mail_content_free (TpdMailContent *content);

@@ -105,6 +105,7 @@ tpd_mail_content_add_notes (TpdMailContent *content, const char *name, const Tpd
       tpd_mail_content_warn (content, "Attachment \"%s\": %s", name, document->warnings[i]);
     else
       g_ptr_array_add (content->warnings, g_strdup (document->warnings[i]));
+  content->other_keys = content->other_keys || document->other_keys;
 }
 
 static char **
@@ -131,6 +132,7 @@ tpd_mail_content_to_document (TpdMailContent *content, TpdKind kind, TpdSink *si
   document->proof = content->proof;
   document->fallbacks = copy_strv (content->fallbacks);
   document->warnings = copy_strv (content->warnings);
+  document->other_keys = content->other_keys;
   return document;
 }
 

@@ -41,8 +41,8 @@ unwrap (GBytes *stored, const TpdOpenOptions *options, GError **error)
 }
 
 static TpdDocument *
-open_one (TpdSource *source, const TpdProbe *probe, GBytes *license, TpdContentKey *key, const TpdOpenOptions *options,
-          guint depth, TpdBudget *budget, GError **error)
+open_one (TpdMailContent *content, TpdSource *source, const TpdProbe *probe, GBytes *license, TpdContentKey *key,
+          const TpdOpenOptions *options, guint depth, TpdBudget *budget, GError **error)
 {
   TpdOpenOptions inner = *options;
   g_autoptr (TpdContentKey) inner_key = NULL;
@@ -56,7 +56,13 @@ open_one (TpdSource *source, const TpdProbe *probe, GBytes *license, TpdContentK
       stored = tpd_probe_read_license (probe, source, error);
       if (stored == NULL || !tpd_budget_charge (budget, g_bytes_get_size (stored), error))
         return NULL;
-      inner_key = g_bytes_equal (stored, license) ? tpd_content_key_ref (key) : unwrap (stored, options, error);
+      if (g_bytes_equal (stored, license))
+        inner_key = tpd_content_key_ref (key);
+      else
+        {
+          content->other_keys = TRUE;
+          inner_key = unwrap (stored, options, error);
+        }
       if (inner_key == NULL)
         return NULL;
     }
@@ -129,7 +135,7 @@ open_attachment (TpdMailContent *content, TpdMailAttachment *attachment, GBytes 
                                  attachment->name, TPD_MAIL_MAX_DEPTH);
           return TRUE;
         }
-      document = open_one (attachment->source, probe, license, key, options, depth, budget, &own);
+      document = open_one (content, attachment->source, probe, license, key, options, depth, budget, &own);
       if (document != NULL)
         {
           replace (content, attachment, probe, document);

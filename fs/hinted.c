@@ -113,6 +113,8 @@ tpd_hinted_facts (const TpdFsOptions *options, const TpdIndexHint *hint, const T
       facts->verdict = TPD_VERDICT_NO_KEY;
       return TRUE;
     }
+  if (hint->other_keys)
+    return FALSE;
   if (hint->size_class == TPD_SIZE_EXACT && options->nested == 0 && options->unreadable == TPD_UNREADABLE_DENY)
     return opens (facts, TPD_VERDICT_KEY_HELD, hint);
   return is_opened_alike (options, hint) && facts_of_opening (options, hint, facts);
@@ -128,6 +130,8 @@ tpd_hinted_name (const TpdFsOptions *options, const TpdIndexHint *hint, const Tp
   if (!*plain || options->unreadable == TPD_UNREADABLE_DENY)
     return TRUE;
   /* With unreadable=raw only what opens. */
+  if (is_sealed (hint) && hint->held && hint->other_keys)
+    return FALSE;
   if (!is_sealed (hint) || decodes (options, hint))
     {
       *plain = is_sealed (hint) && hint->held;

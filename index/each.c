@@ -16,7 +16,7 @@ prepare_report (TpdIndexReader *reader, GError **error)
     reader->full_document = tpd_index_prepare (
         reader->db, reader->index->path,
         "SELECT key, message, content_id, policy_id, rms_owner, author, issued, template_id,"
-        " template_name, cipher, proof, double_key, json, signature, expires, linked, rights FROM document"
+        " template_name, cipher, proof, double_key, json, signature, expires, linked, rights, asked_with FROM document"
         " LEFT JOIN detail ON detail.document = document.id WHERE id = ?",
         error);
   return reader->full_document != NULL;
@@ -67,6 +67,7 @@ full_document (TpdIndexReader *reader, gint64 id, const TpdIndexDocument **docum
   last->expires = tpd_index_reader_keep (reader, statement, 14);
   last->linked = sqlite3_column_int (statement, 15) != 0;
   last->rights = read_rights (statement, 16);
+  last->asked_with = (guint64) sqlite3_column_int64 (statement, 17);
   if (!tpd_index_reader_finish_document (reader, statement, sqlite3_column_int64 (statement, 0), error))
     return FALSE;
   *document = last;

@@ -38,6 +38,7 @@ typedef struct {
 struct _TpdIndexHints {
   char *path;
   const TpdKeyring *keyring;
+  guint64 held_mark; /* of the keyring */
   gint64 source;
   int shm_fd;    /* of the memory; -1: none */
   gint shm_size; /* the largest seen; atomic */
@@ -106,10 +107,11 @@ connection_free (gpointer data)
 /* The columns of reader.c, of files alone, in no particular order; and the key. */
 #define SELECT                                                                                                \
   "SELECT probe.name, ino, size, mtime_ns, ctime_ns, decoder, kind, verdict, size_class, opened, plain_size," \
-  " extension, document, checked, opaque, container, members, fingerprint FROM probe"                         \
+  " extension, document, checked, opaque, container, members, fingerprint, asked_with FROM probe"             \
   " LEFT JOIN document ON document.id = probe.document LEFT JOIN key ON key.id = document.key"                \
   " WHERE dir = ? AND archive IS NULL"
 #define FINGERPRINT 17
+#define ASKED_WITH 18
 
 static gboolean
 prepare (Connection *connection, const char *path, GError **error)
@@ -346,6 +348,7 @@ tpd_index_hints_open (const char *path, const char *root, const TpdKeyring *keyr
   gboolean good;
 
   hints->keyring = keyring;
+  hints->held_mark = keyring != NULL ? tpd_keyring_held_mark (keyring) : 0;
   hints->shm_fd = -1;
   hints->connections = g_ptr_array_new_with_free_func (connection_free);
   g_mutex_init (&hints->lock);
@@ -484,6 +487,7 @@ static void
 append (const TpdIndexHints *hints, TpdIndexPage *page, sqlite3_stmt *statement)
 {
   TpdIndexHint hint = { 0 };
+  guint64 asked_with;
   TpdIndexRow row;
   const char *extension;
 
@@ -502,6 +506,8 @@ append (const TpdIndexHints *hints, TpdIndexPage *page, sqlite3_stmt *statement)
   hint.checked = row.checked;
   hint.exact = row.exact;
   hint.held = key_is_held (hints, statement, FINGERPRINT);
+  asked_with = (guint64) sqlite3_column_int64 (statement, ASKED_WITH);
+  hint.other_keys = asked_with != 0 && asked_with != hints->held_mark;
   extension = (const char *) sqlite3_column_text (statement, 11);
   if (extension != NULL)
     {

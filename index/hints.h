@@ -20,6 +20,7 @@ typedef struct {
   guint8 kind, verdict, size_class;
   guint8 opened, checked, exact; /* as in TpdIndexRow */
   guint8 held;                   /* the key that it is sealed to is held */
+  guint8 other_keys;             /* it takes others, too, and was asked with others than are held */
 } TpdIndexHint;
 
 typedef struct _TpdIndexHints TpdIndexHints;

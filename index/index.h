@@ -28,7 +28,7 @@
 #include "format/opaque.h"
 
 /* Goes up when the tables change: files of another version are set aside. */
-#define TPD_INDEX_SCHEMA 3
+#define TPD_INDEX_SCHEMA 4
 
 typedef struct _TpdIndex TpdIndex;
 
@@ -101,7 +101,10 @@ typedef struct {
   const char *content_id, *policy_id, *rms_owner, *author, *issued;
   const char *template_id, *template_name;
   const char *cipher, *proof;
-  gboolean double_key; /* the license shows signs of a second key */
+  gboolean double_key; /* the license shows signs of a second key, or it takes one */
+  /* 0: `key` alone decides whether it opens, and what comes out. Else the row is
+   * right for the keys it was asked with, whose tpd_keyring_held_mark() this is. */
+  guint64 asked_with;
   /* What policy=rights asks for: the word of the signature, whether the
    * certificates lead from it to the server key, when the content expires. */
   const char *signature, *expires;

@@ -52,7 +52,8 @@ prepare (TpdIndexReader *reader, GError **error)
     { &reader->row, "SELECT " ROW_COLUMNS " FROM probe WHERE dir = ? AND name = ?" },
     { &reader->members, "SELECT " ROW_COLUMNS " FROM probe WHERE dir = ? AND " TPD_INDEX_IS_MEMBER " ORDER BY name" },
     { &reader->all_rows, "SELECT " ROW_COLUMNS ", archive FROM probe WHERE dir = ? ORDER BY name" },
-    { &reader->document, "SELECT key, issued, rms_owner, template_name, double_key FROM document WHERE id = ?" },
+    { &reader->document,
+      "SELECT key, issued, rms_owner, template_name, double_key, asked_with FROM document WHERE id = ?" },
     { &reader->key, "SELECT fingerprint, bits, guid, tenant, url FROM key WHERE id = ?" },
   };
 
@@ -519,6 +520,7 @@ tpd_index_reader_document (TpdIndexReader *reader, gint64 id, const TpdIndexDocu
   reader->last.rms_owner = tpd_index_reader_keep (reader, statement, 2);
   reader->last.template_name = tpd_index_reader_keep (reader, statement, 3);
   reader->last.double_key = sqlite3_column_int (statement, 4) != 0;
+  reader->last.asked_with = (guint64) sqlite3_column_int64 (statement, 5);
   if (!tpd_index_reader_finish_document (reader, statement, sqlite3_column_int64 (statement, 0), error))
     return FALSE;
   *document = &reader->last;

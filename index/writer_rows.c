@@ -65,8 +65,8 @@ tpd_index_writer_prepare (TpdIndexWriter *writer, GError **error)
     { &sql->add_key, "INSERT INTO key (fingerprint, guid, bits, tenant, url) VALUES (?, ?, ?, ?, ?)" },
     { &sql->add_document,
       "INSERT INTO document (key, message, content_id, policy_id, rms_owner, author, issued, template_id,"
-      " template_name, cipher, proof, double_key, signature, expires, linked, rights)"
-      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" },
+      " template_name, cipher, proof, double_key, signature, expires, linked, rights, asked_with)"
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" },
     { &sql->add_detail, "INSERT OR REPLACE INTO detail (document, json) VALUES (?, ?)" },
   };
 
@@ -192,6 +192,7 @@ add_document (TpdIndexWriter *writer, const TpdIndexDocument *document, gint64 *
     sqlite3_bind_null (add, 16);
   else
     sqlite3_bind_int (add, 16, document->rights == TPD_INDEX_RIGHTS_READ);
+  sqlite3_bind_int64 (add, 17, (gint64) document->asked_with);
   if (!tpd_index_writer_step (writer, add, error))
     return FALSE;
   *id = sqlite3_last_insert_rowid (writer->db);

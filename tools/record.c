@@ -41,8 +41,17 @@ stored_json (TpdFileFacts *facts, TpdJson *json)
   return json->text->str;
 }
 
+/* As far as it is known: the unwrapping tells more than the license does. */
+static gboolean
+takes_second_key (const TpdFileFacts *facts)
+{
+  return facts->verdict == TPD_VERDICT_DOUBLE_KEY || (facts->license != NULL && facts->license->double_key)
+         || (facts->content_key != NULL && facts->content_key->second_seal);
+}
+
 void
-tpd_record_from_facts (TpdFileFacts *facts, TpdIndexRow *row, TpdIndexDocument *document, TpdJson *json)
+tpd_record_from_facts (TpdFileFacts *facts, TpdIndexRow *row, TpdIndexDocument *document, TpdJson *json,
+                       const TpdKeyring *keyring)
 {
   const TpdOpenOptions native = { 0 };
   gboolean sealed = facts->verdict == TPD_VERDICT_NO_KEY || facts->verdict == TPD_VERDICT_KEY_HELD;
@@ -70,7 +79,7 @@ tpd_record_from_facts (TpdFileFacts *facts, TpdIndexRow *row, TpdIndexDocument *
     .template_name = english_name (facts->names),
     .cipher = facts->cipher,
     .proof = facts->proof,
-    .double_key = facts->license != NULL && facts->license->double_key,
+    .double_key = takes_second_key (facts),
   };
   if (facts->license != NULL)
     {
@@ -87,6 +96,8 @@ tpd_record_from_facts (TpdFileFacts *facts, TpdIndexRow *row, TpdIndexDocument *
       document->key.tenant = facts->license->tenant_id;
       document->key.url = facts->license->urls[0] != NULL ? facts->license->urls[0] : facts->license->server_url;
     }
+  if (document->double_key || (facts->document != NULL && facts->document->other_keys))
+    document->asked_with = tpd_keyring_held_mark (keyring);
   document->json = stored_json (facts, json);
 }
 
@@ -130,7 +141,8 @@ tpd_record_verdict (const TpdIndexRow *row, const TpdIndexDocument *document, co
 {
   if (row->verdict == TPD_VERDICT_NO_KEY)
     return tpd_record_key_is_held (document, keyring) ? TPD_VERDICT_KEY_HELD : TPD_VERDICT_NO_KEY;
-  if (row->verdict == TPD_VERDICT_OK && !tpd_record_key_is_held (document, keyring))
+  if ((row->verdict == TPD_VERDICT_OK || row->verdict == TPD_VERDICT_DOUBLE_KEY)
+      && !tpd_record_key_is_held (document, keyring))
     return TPD_VERDICT_NO_KEY;
   return row->verdict;
 }

@@ -11,8 +11,9 @@
 
 /* Fills `document` from `facts` as far as the index keeps them; its strings
  * belong to `facts` and to `json`, which is initialised and holds the stored
- * text. */
-void tpd_record_from_facts (TpdFileFacts *facts, TpdIndexRow *row, TpdIndexDocument *document, TpdJson *json);
+ * text. `keyring`: the keys it was opened with. */
+void tpd_record_from_facts (TpdFileFacts *facts, TpdIndexRow *row, TpdIndexDocument *document, TpdJson *json,
+                            const TpdKeyring *keyring);
 
 /* Whether its key is loaded, with the private part. */
 gboolean tpd_record_key_is_held (const TpdIndexDocument *document, const TpdKeyring *keyring);

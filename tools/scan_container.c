@@ -35,7 +35,7 @@ put_member (gpointer data, const char *path, TpdSource *source, const TpdProbe *
   row.archive = looking->archive->name;
   row.size = source->size;
   row.opaque = TPD_OPAQUE_NONE;
-  tpd_record_from_facts (facts, &row, &document, &json);
+  tpd_record_from_facts (facts, &row, &document, &json, shared->session->keyring);
   tpd_scan_put (worker, &row, &document, NULL);
   tpd_file_facts_free (facts);
   return TRUE;

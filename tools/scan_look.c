@@ -74,7 +74,7 @@ put_facts (TpdScanWorker *worker, TpdIndexRow *row, TpdFileFacts *facts, const T
   g_auto (TpdJson) json = { 0 };
   TpdIndexDocument document;
 
-  tpd_record_from_facts (facts, row, &document, &json);
+  tpd_record_from_facts (facts, row, &document, &json, worker->shared->session->keyring);
   if (row->verdict == TPD_VERDICT_NOT_PROTECTED && facts->warnings->len == 0)
     tpd_scan_put (worker, row, NULL, link);
   else
@@ -255,11 +255,14 @@ tpd_scan_is_worth_opening (const TpdScanWorker *worker, const TpdIndexRow *row, 
 {
   const TpdScanShared *shared = worker->shared;
 
+  if (document != NULL && document->asked_with != 0
+      && document->asked_with != tpd_keyring_held_mark (shared->session->keyring))
+    return tpd_record_key_is_held (document, shared->session->keyring);
   if (shared->options->check && row->opened && !row->checked && row->verdict == TPD_VERDICT_OK)
     return tpd_record_key_is_held (document, shared->session->keyring);
   if (row->opened || row->verdict != TPD_VERDICT_NO_KEY || !tpd_record_key_is_held (document, shared->session->keyring))
     return FALSE;
-  return shared->options->deep || row->size_class != TPD_SIZE_EXACT || document->double_key;
+  return shared->options->deep || row->size_class != TPD_SIZE_EXACT;
 }
 
 /* Counts the members of an archive that is. */

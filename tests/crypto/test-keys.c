@@ -394,6 +394,38 @@ test_serialize_none (void)
   g_assert_cmpuint (copy->keys->len, ==, 0);
 }
 
+/* The order does not matter, nor keys that are known only; which are held does. */
+static void
+test_held_mark (void)
+{
+  g_autoptr (TpdKeyring) keyring = sample_keyring ();
+  g_autoptr (TpdKeyring) empty = tpd_keyring_new (g_ptr_array_new ());
+  GPtrArray *keys = keyring->keys;
+  const guint64 mark = tpd_keyring_held_mark (keyring);
+  guint n_held = 0;
+
+  g_assert_cmpuint (tpd_keyring_held_mark (empty), !=, 0);
+  g_assert_cmphex (mark, !=, tpd_keyring_held_mark (empty));
+  for (guint i = 0; i < keys->len; i++)
+    {
+      TpdKeyInfo *info = keys->pdata[i];
+      const TpdKeyState state = info->state;
+
+      info->state = TPD_KEY_KEYLESS;
+      if (state == TPD_KEY_HELD)
+        g_assert_cmphex (tpd_keyring_held_mark (keyring), !=, mark);
+      else
+        g_assert_cmphex (tpd_keyring_held_mark (keyring), ==, mark);
+      n_held += state == TPD_KEY_HELD;
+      info->state = state;
+    }
+  g_assert_cmpuint (n_held, >, 0);
+  gpointer first = keys->pdata[0];
+  keys->pdata[0] = keys->pdata[keys->len - 1];
+  keys->pdata[keys->len - 1] = first;
+  g_assert_cmphex (tpd_keyring_held_mark (keyring), ==, mark);
+}
+
 /* Every cut, and every byte changed: refused or a keyring whose keys are
  * consistent, never anything else. */
 static void
@@ -488,6 +520,7 @@ main (int argc, char **argv)
   ADD ("/key-options/password-never-applies-across-a-keyring", test_options_not_for_keyring);
   g_test_add_func ("/keyring/serialize-round-trip", test_serialize);
   g_test_add_func ("/keyring/serialize-no-keys", test_serialize_none);
+  g_test_add_func ("/keyring/held-mark", test_held_mark);
   g_test_add_func ("/keyring/deserialize-hostile-bytes", test_deserialize_hostile);
   g_test_add_func ("/keyring/deserialize-nonsense", test_deserialize_nonsense);
   return g_test_run ();

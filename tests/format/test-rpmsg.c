@@ -483,6 +483,8 @@ test_nested_depth (void)
   g_assert_no_error (error);
   g_assert_cmpuint (count_layers (a), ==, 4);
   g_assert_null (a->warnings);
+  /* All of them are under the license of the mail. */
+  g_assert_false (a->other_keys);
   /* The fifth is still protected, and said to be. */
   g_assert_cmpuint (count_layers (b), ==, 1004);
   g_assert_nonnull (b->warnings);
@@ -553,6 +555,7 @@ check_own_license (JsonObject *sample, gboolean with_keys, gboolean opens)
   g_assert_cmpstr (attachment->name, ==, name);
   g_assert_cmpstr (sum, ==, json_word (sample, opens ? "plain_sha256" : "sha256"));
   g_assert_cmpint (attachment->nested, ==, opens ? TPD_VERDICT_OK : TPD_VERDICT_NO_KEY);
+  g_assert_true (content->other_keys);
   if (!opens)
     g_assert_true (g_str_has_prefix (g_ptr_array_index (content->warnings, 0), "nested-no-key: "));
 }
@@ -565,6 +568,32 @@ test_nested_own_license (void)
   check_own_license (pick ("pfile", ""), TRUE, TRUE);
   check_own_license (pick ("pfile", ""), FALSE, FALSE);
   check_own_license (pick ("pfile", "no-key"), TRUE, FALSE);
+}
+
+/* Also when it lies in a mail within the mail. */
+static void
+test_nested_other_keys (void)
+{
+  for (guint layers = 0; layers < 2; layers++)
+    {
+      g_autoptr (GBytes) rpmsg = mail_with (json_word (pick ("pfile", ""), "path"));
+      g_autoptr (GError) error = NULL;
+      g_autoptr (TpdDocument) document = NULL;
+
+      if (layers > 0)
+        {
+          MadeMail *mail = mail_new (TPD_BODY_HTML, 65001, "<p>layer</p>", 12);
+          g_autoptr (GBytes) compound = NULL;
+
+          mail_add_file (mail, "message.rpmsg", "", FALSE, g_bytes_get_data (rpmsg, NULL), g_bytes_get_size (rpmsg));
+          compound = mail_finish (mail, -1);
+          g_bytes_unref (rpmsg);
+          rpmsg = protect (&protector, compound);
+        }
+      document = open_made (rpmsg, TRUE, NULL, &error);
+      g_assert_no_error (error);
+      g_assert_true (document->other_keys);
+    }
 }
 
 /* One budget for all layers: what is left by the outer ones bounds the inner. */
@@ -607,6 +636,7 @@ main (int argc, char **argv)
   g_test_add_func ("/rpmsg/read-errors-pass-through", test_read_faults);
   g_test_add_func ("/mail/nested/depth", test_nested_depth);
   g_test_add_func ("/mail/nested/own-license", test_nested_own_license);
+  g_test_add_func ("/mail/nested/other-keys", test_nested_other_keys);
   g_test_add_func ("/mail/nested/one-budget", test_nested_budget);
   result = g_test_run ();
   protector_clear (&protector);

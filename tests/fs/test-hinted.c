@@ -13,7 +13,7 @@ typedef struct {
   TpdKind kind;
   TpdVerdict verdict;
   TpdSizeClass size_class;
-  const char *marks; /* o: opened, e: exact, h: held, c: checked */
+  const char *marks; /* o: opened, e: exact, h: held, c: checked, k: other keys */
   const char *words;
   guint wanted;
   guint64 size;
@@ -49,6 +49,11 @@ static const Example examples[] = {
   { "opens not", TPD_KIND_PFILE, TPD_VERDICT_DAMAGED, TPD_SIZE_NEEDS_KEY, "oh", NULL, TPD_VERDICT_DAMAGED, 5000 },
   { "double key", TPD_KIND_PFILE, TPD_VERDICT_DOUBLE_KEY, TPD_SIZE_NEEDS_KEY, "oh", NULL, TPD_VERDICT_DOUBLE_KEY,
     5000 },
+  { "double key, others", TPD_KIND_PFILE, TPD_VERDICT_DOUBLE_KEY, TPD_SIZE_NEEDS_KEY, "ohk", NULL, UNKNOWN, 0 },
+  { "double key, size in clear", TPD_KIND_PFILE, TPD_VERDICT_DOUBLE_KEY, TPD_SIZE_EXACT, "oehk", NULL, UNKNOWN, 0 },
+  { "opened with two keys", TPD_KIND_PFILE, TPD_VERDICT_OK, TPD_SIZE_EXACT, "oehk", NULL, UNKNOWN, 0 },
+  { "two keys, none held", TPD_KIND_PFILE, TPD_VERDICT_OK, TPD_SIZE_EXACT, "oek", NULL, TPD_VERDICT_NO_KEY, 5000 },
+  { "mail, other keys in it", TPD_KIND_MSG, TPD_VERDICT_OK, TPD_SIZE_NEEDS_DECODING, "oehk", NULL, UNKNOWN, 0 },
   { "reads not", TPD_KIND_PFILE, TPD_VERDICT_DAMAGED, TPD_SIZE_NEEDS_KEY, "oehc", NULL, UNKNOWN, 0 },
   { "read, damaged", TPD_KIND_PFILE, TPD_VERDICT_DAMAGED, TPD_SIZE_NEEDS_KEY, "ohc", NULL, UNKNOWN, 0 },
   { "reads not, in clear", TPD_KIND_OOXML, TPD_VERDICT_DAMAGED, TPD_SIZE_EXACT, "oehc", NULL, TPD_VERDICT_KEY_HELD,
@@ -94,6 +99,7 @@ hint_of (const Example *example)
     .exact = strchr (example->marks, 'e') != NULL,
     .held = strchr (example->marks, 'h') != NULL,
     .checked = strchr (example->marks, 'c') != NULL,
+    .other_keys = strchr (example->marks, 'k') != NULL,
   };
 }
 
@@ -158,6 +164,7 @@ test_names (void)
     { "x.txt.pfile", TPD_KIND_PFILE, "e", "unreadable=raw", TPD_VERDICT_NO_KEY, 0 },
     { "x.txt.pfile", TPD_KIND_PFILE, "eh", "unreadable=raw", TPD_VERDICT_NO_KEY, -1 },
     { "x.txt.pfile", TPD_KIND_PFILE, "", "unreadable=raw", TPD_VERDICT_DAMAGED, 0 },
+    { "x.txt.pfile", TPD_KIND_PFILE, "oehk", "unreadable=raw", TPD_VERDICT_OK, -1 },
     { "message.rpmsg", TPD_KIND_RPMSG, "h", "unreadable=raw", TPD_VERDICT_NO_KEY, 1 },
     { "message.rpmsg", TPD_KIND_RPMSG, "", "unreadable=raw", TPD_VERDICT_NO_KEY, 0 },
   };

@@ -86,6 +86,7 @@ document_of (guint8 key)
     .cipher = "aes-128-ecb",
     .proof = "plausible",
     .double_key = TRUE,
+    .asked_with = 0xfedcba9876543210,
     .json = "{\"proof\":null}",
   };
 

@@ -160,6 +160,7 @@ check_document (gpointer data, const TpdIndexEntry *entry)
   g_assert_cmpstr (found->cipher, ==, expected.cipher);
   g_assert_cmpstr (found->proof, ==, expected.proof);
   g_assert_true (found->double_key);
+  g_assert_cmphex (found->asked_with, ==, expected.asked_with);
   g_assert_cmpstr (found->json, ==, expected.json);
   (*(guint *) data)++;
   return TRUE;

@@ -239,10 +239,13 @@ class Saves(Indexed):
 
     def test_nothing_else_changes_with_other_keys(self):
         self.scan()
-        for keys in (self.no_keys(), ONE_KEY):
+        # What takes a second key is asked again by who has other keys than the scan.
+        double = len([e for e in harness.manifest() if "double key" in (e.get("notes") or "")])
+        self.assertGreater(double, 0)
+        for keys, probes in ((self.no_keys(), 0), (ONE_KEY, double)):
             with self.subTest(keys=len(keys)):
                 walked = self.compare(keys=keys)
-                self.assertEqual((walked["probes"], walked["decodes"]), (0, 0))
+                self.assertEqual((walked["probes"], walked["decodes"]), (probes, 0))
 
     def test_nothing_else_changes_when_the_scan_had_no_keys(self):
         self.scan(keys=self.no_keys())

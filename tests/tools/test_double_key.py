@@ -156,6 +156,31 @@ class DoubleKey(unittest.TestCase):
                 self.assertEqual(json.loads(done.stdout)["verdict"], "double-key")
                 self.assertEqual(tool.run("cat", "--keyring", self.keys(self.second), path).stdout, b"")
 
+    def test_the_index_is_for_the_keys_of_today(self):
+        """What a scan found with other keys is asked again, both ways."""
+        entry, path = self.sample(0)
+        root = tool.SCRATCH / "double-share"
+        root.mkdir()
+        path.rename(root / "double.pfile")
+        tenant, both = self.keys(), tool.write_private("both.conf", self.keys(self.second).read_text(encoding="utf-8"))
+        tenant = tool.write_private("tenant.conf", tool.KEYRING.read_text(encoding="utf-8"))
+        answers = {tenant: ("double-key", 1), both: ("ok", 0)}
+        for deep in ((), ("--deep",)):
+            for keyrings in ((tenant, both, both, tenant, tenant), (both, tenant, both)):
+                index = tool.SCRATCH / "double.sqlite"
+                for old in tool.SCRATCH.glob("double.sqlite*"):
+                    old.unlink()
+                for keyring in keyrings:
+                    with self.subTest(deep=deep, keyring=keyring.name):
+                        verdict, status = answers[keyring]
+                        words = ("--keyring", keyring, "--index", index, *deep, "--json", "--", root)
+                        [shown] = tool.run("scan", *words).objects()
+                        self.assertEqual(shown["verdict"], verdict)
+                        paper = tool.run("preflight", *words)
+                        self.assertEqual(paper.status, status, paper.stderr)
+                        told = [line["path"] for line in paper.objects() if line.get("table") == "double-key"]
+                        self.assertEqual(told, [str(root / "double.pfile")] if status else [])
+
     def test_trace_names_the_second_key(self):
         _, path = self.sample(0)
         done = tool.run("show", "--trace", "--keyring", self.keys(self.other, self.second), path)
