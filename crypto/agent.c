@@ -60,6 +60,7 @@ typedef struct {
   const char *name; /* of the key, for lines */
   guint64 next_refused;
   char *trouble; /* the last line about its token, NULL when it works */
+  gboolean told_untried;
 } KeyState;
 
 typedef struct {
@@ -166,10 +167,27 @@ static void G_GNUC_PRINTF (3, 4) say (Agent *agent, TpdLogLevel level, const cha
   (void) send (agent->report, message, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+/* That a padding could not be tried, of a second seal too: the token works, but
+ * never in that way. */
+static gboolean
+is_untried (const GError *error)
+{
+  return g_error_matches (error, TPD_ERROR, TPD_ERROR_UNSUPPORTED)
+         || g_error_matches (error, TPD_ERROR, TPD_ERROR_DOUBLE_KEY);
+}
+
 /* With the lock held: one line when a token fails, one when it works again. */
 static void
 note_token (Agent *agent, KeyState *state, const GError *error)
 {
+  if (is_untried (error))
+    {
+      if (!state->told_untried)
+        say (agent, TPD_LOG_WARNING, "key %s: %s; files that need one of them cannot be opened", state->name,
+             error->message);
+      state->told_untried = TRUE;
+      return;
+    }
   if (error && g_strcmp0 (state->trouble, error->message) != 0)
     say (agent, TPD_LOG_ERROR, "key %s: %s; files sealed to it cannot be opened meanwhile", state->name,
          error->message);
@@ -217,7 +235,11 @@ note (Agent *agent, int index, TpdUnwrapStatus status, const GError *error)
           count->unsupported++;
           break;
         case TPD_UNWRAP_UNAVAILABLE:
-          count->unavailable++;
+          /* For all we know the bits are bad. */
+          if (is_untried (error) && error->code == TPD_ERROR_UNSUPPORTED)
+            note_refusal (agent, state, ++count->refused);
+          else
+            count->unavailable++;
           break;
         }
       note_token (agent, state, error);

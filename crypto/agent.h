@@ -37,7 +37,7 @@ int tpd_agent_pid (TpdUnwrapper *unwrapper);
 /* What the agent answered with one key. */
 typedef struct {
   guint64 opened;
-  guint64 refused;
+  guint64 refused; /* also where a token could not try every padding */
   guint64 double_key;
   guint64 unsupported; /* content keys of DES */
   guint64 unavailable; /* held, but its token could not be used */

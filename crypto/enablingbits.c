@@ -19,6 +19,7 @@
 #include <openssl/evp.h>
 
 #include "base/bytes.h"
+#include "base/error.h"
 #include "crypto/key_header.h"
 #include "crypto/padding.h"
 #include "crypto/provider.h"
@@ -454,19 +455,22 @@ tpd_enabling_bits_prepare (TpdPrivateKey *key, const TpdUnwrapRequest *const *re
     prepared[i]->done = (done >> i & 1) != 0;
 }
 
-/* One attempt. What is made of a damaged block is thrown away. */
+/* One attempt. What is made of a damaged block is thrown away. TRUE with an error:
+ * its padding could not be tried, and opened nothing. */
 static gboolean
 try_once (TpdPrivateOperation *operation, const TpdUnwrapRequest *request, gboolean reversed, guint attempt,
           GString *trace, TpdUnwrapReply *reply, GError **error)
 {
   const TpdPublicKey *key = operation->public_key;
+  g_autoptr (GError) failed = NULL;
   TpdOpened *opened = tpd_secret_alloc (sizeof *opened);
   guint8 block[TPD_RSA_MAX_BYTES];
 
   gboolean below = copy_block (request, reversed, key, block);
   if (!below)
     say (trace, "RSA: the block is not below the modulus");
-  gboolean ran = operation->klass->run (operation, request->type, attempt, block, opened, error);
+  gboolean ran = operation->klass->run (operation, request->type, attempt, block, opened, &failed)
+                 || g_error_matches (failed, TPD_ERROR, TPD_ERROR_UNSUPPORTED);
   if (!below)
     memset (opened->fits, 0, sizeof opened->fits);
   if (ran)
@@ -474,19 +478,23 @@ try_once (TpdPrivateOperation *operation, const TpdUnwrapRequest *request, gbool
   if (ran && opened->owes && reply->status == TPD_UNWRAP_REFUSED)
     operation->klass->make_up (operation, request->type, attempt);
   tpd_secret_free (opened, sizeof *opened);
+  if (failed != NULL)
+    g_propagate_error (error, g_steal_pointer (&failed));
   return ran;
 }
 
 /*
  * All attempts, until one opens. Every genuine block seen is big-endian.
  * CryptoAPI works in little-endian, so that order gets a try before the answer
- * is no; headers that all fit cannot come by chance.
+ * is no; headers that all fit cannot come by chance. Nor is it no while there is a
+ * padding that could not be tried, whatever is wrong with the bits.
  */
 static gboolean
 try_all (TpdPrivateOperation *operation, const TpdUnwrapRequest *request, GString *trace, TpdUnwrapReply *reply,
          GError **error)
 {
   const guint attempts = operation->klass->attempts (operation, request->type);
+  g_autoptr (GError) untried = NULL;
 
   reply->status = TPD_UNWRAP_REFUSED;
   for (guint i = 0; i < 2 * attempts && reply->status == TPD_UNWRAP_REFUSED; i++)
@@ -495,14 +503,23 @@ try_all (TpdPrivateOperation *operation, const TpdUnwrapRequest *request, GStrin
       TpdUnwrapReply one = { 0 };
       if (i == attempts)
         say (trace, "RSA: once more with the bytes of the block reversed");
-      if (!try_once (operation, request, reversed, i % attempts, trace, &one, error))
-        return FALSE;
+      g_autoptr (GError) failed = NULL;
+      if (!try_once (operation, request, reversed, i % attempts, trace, &one, &failed))
+        {
+          g_propagate_error (error, g_steal_pointer (&failed));
+          return FALSE;
+        }
+      if (untried == NULL)
+        untried = g_steal_pointer (&failed);
       if (one.status == TPD_UNWRAP_OK || !reversed)
         *reply = one;
       else
         tpd_unwrap_reply_clear (&one);
     }
-  return TRUE;
+  if (reply->status != TPD_UNWRAP_REFUSED || untried == NULL)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&untried));
+  return FALSE;
 }
 
 void

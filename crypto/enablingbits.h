@@ -36,7 +36,9 @@ typedef struct {
   guint (*attempts) (TpdPrivateOperation *self, TpdSealType type);
   /* Fills the zeroed `opened` from `block`, which is as long as the modulus
    * and below it. A padding that does not fit is no error; that the key cannot
-   * be used now is one (TPD_ERROR_AGENT, a sentence without its end). */
+   * be used now is one (TPD_ERROR_AGENT, a sentence without its end), and that
+   * there is no way to try the padding of this attempt (TPD_ERROR_UNSUPPORTED,
+   * likewise): the others go on, but what none of them opens is not refused. */
   gboolean (*run) (TpdPrivateOperation *self, TpdSealType type, guint attempt, const guint8 *block, TpdOpened *opened,
                    GError **error);
   /* Does the work that `run` owes, once the block is refused. May be NULL. */
@@ -86,7 +88,8 @@ void tpd_opened_unpad (TpdOpened *opened, TpdPadding padding, const guint8 *em, 
  * tpd_unwrapper_unwrap() does. Every failure before the content key header
  * takes the same path: all attempts that the operation has for the type, each
  * with one AES pass, and all of it once more with the RSA block reversed.
- * When the key cannot be used, UNAVAILABLE and `error` says why.
+ * When the key cannot be used, UNAVAILABLE and `error` says why; also when nothing
+ * opens and a padding could not be tried, TPD_ERROR_UNSUPPORTED then.
  */
 void tpd_enabling_bits_unwrap_with (TpdPrivateOperation *operation, const TpdUnwrapRequest *request,
                                     TpdUnwrapReply *reply, GError **error);

@@ -105,7 +105,8 @@ tpd_second_seal_open (TpdPrivateOperation *operation, const char *name, TpdUnwra
       reply->status = TPD_UNWRAP_OK;
       return TRUE;
     }
-  /* That a token does not offer another padding is no trouble. */
+  /* That a token does not offer another padding is no trouble; that it does not
+   * offer this one is. */
   if (!tried && failed != NULL)
     g_propagate_error (error, g_steal_pointer (&failed));
   return FALSE;

@@ -289,8 +289,14 @@ token_run (TpdPrivateOperation *self, TpdSealType type, guint attempt, const gui
   Outcome outcome = open_block (&task, block, error);
   tpd_token_helper_lane_give_back (task.key->helper, task.lane);
   opened->tried[task.padding] = outcome == OUTCOME_MESSAGE || outcome == OUTCOME_BAD_BLOCK;
-  /* A license has one of the first two as a rule; the third is a guess. */
-  if (outcome == OUTCOME_NOT_OFFERED && task.padding != TPD_PADDING_OAEP_SHA256)
+  /* A license has one of the other two as a rule; this one is a guess. */
+  if (outcome == OUTCOME_NOT_OFFERED && task.padding == TPD_PADDING_OAEP_SHA256)
+    {
+      g_set_error (error, TPD_ERROR, TPD_ERROR_UNSUPPORTED,
+                   "The token \"%s\" offers neither RSA-OAEP with SHA-256 nor raw RSA", task.key->token_label);
+      return FALSE;
+    }
+  if (outcome == OUTCOME_NOT_OFFERED)
     {
       g_autofree char *words = tpd_pkcs11_words (CKR_MECHANISM_INVALID);
       outcome = trouble (task.key, words, error);

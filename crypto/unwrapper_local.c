@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unwrapping with keys of this process: what the key agent does for each
  * request, and the unwrapper of unit tests. */
+#include "base/error.h"
 #include "crypto/agent_private.h"
 #include "crypto/enablingbits.h"
 #include "crypto/keyfile.h"
@@ -49,6 +50,9 @@ open_second_seal (GPtrArray *keys, guint first, TpdUnwrapReply *reply, GError **
   if (!opened && failed != NULL)
     {
       reply->status = TPD_UNWRAP_UNAVAILABLE;
+      /* Of the second seal alone; the bits of the first are sound. */
+      if (g_error_matches (failed, TPD_ERROR, TPD_ERROR_UNSUPPORTED))
+        failed->code = TPD_ERROR_DOUBLE_KEY;
       g_propagate_error (error, g_steal_pointer (&failed));
     }
 }

@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "crypto/agent_private.h"
+#include "crypto/keyfile.h"
 #include "crypto/token_key.h"
 #include "crypto/token_lanes.h"
 #include "mock-pkcs11.h"
@@ -190,7 +192,7 @@ test_ways (void)
     { "..x.", TPD_UNWRAP_OK, TPD_UNWRAP_OK, TPD_UNWRAP_OK, NULL },
     { "...x", TPD_UNWRAP_OK, TPD_UNWRAP_OK, TPD_UNWRAP_OK, NULL },
     { "xxx.", TPD_UNWRAP_OK, TPD_UNWRAP_OK, TPD_UNWRAP_OK, NULL },
-    { "..xx", TPD_UNWRAP_OK, TPD_UNWRAP_OK, TPD_UNWRAP_REFUSED, NULL },
+    { "..xx", TPD_UNWRAP_OK, TPD_UNWRAP_OK, TPD_UNWRAP_UNAVAILABLE, NULL },
     { "x..x", TPD_UNWRAP_UNAVAILABLE, TPD_UNWRAP_OK, TPD_UNWRAP_OK, "mode 1" },
     { ".xxx", TPD_UNWRAP_OK, TPD_UNWRAP_UNAVAILABLE, TPD_UNWRAP_UNAVAILABLE, "mode 2" },
   };
@@ -521,12 +523,88 @@ test_licensor (void)
 /* --- No oracle ----------------------------------------------------------------- */
 
 static int
-count_refused (TpdTokenKey *key, const Recipe *r)
+count_status (TpdTokenKey *key, const Recipe *r, TpdUnwrapStatus status)
 {
   int before = mock->n_decrypt;
 
-  g_assert_cmpint (unwrap (key, r), ==, TPD_UNWRAP_REFUSED);
+  g_assert_cmpint (unwrap (key, r), ==, status);
   return mock->n_decrypt - before;
+}
+
+static int
+count_refused (TpdTokenKey *key, const Recipe *r)
+{
+  return count_status (key, r, TPD_UNWRAP_REFUSED);
+}
+
+/* Where OAEP with SHA-256 cannot be tried, nothing that is sealed by the rules it
+ * belongs to is refused: the token gets no less work, and whatever is wrong has one
+ * answer. */
+static void
+test_padding_that_cannot_be_tried (void)
+{
+  mock_reset ();
+  mock->refuse[TPD_TOKEN_OAEP_SHA256] = mock->refuse[TPD_TOKEN_RAW] = (gint) CKR_MECHANISM_INVALID;
+  g_autoptr (TpdTokenKey) key = open_lanes (1);
+  const Recipe good = recipe (2), v1 = recipe (1);
+  Recipe sha256 = recipe_sha256 (), padding = good, session = good, body = good, content = good, v1_body = v1;
+  g_autofree char *words = NULL;
+
+  g_assert_cmpint (unwrap_words (key, &sha256, &words), ==, TPD_UNWRAP_UNAVAILABLE);
+  g_assert_cmpstr (words, ==, "The token \"" MOCK_LABEL "\" offers neither RSA-OAEP with SHA-256 nor raw RSA");
+  padding.padding = RSA_PKCS1_PADDING;
+  session.message[0] ^= 0x55;
+  body.body[12] ^= 1;
+  content.body[16] ^= 1;
+  int expected = count_status (key, &sha256, TPD_UNWRAP_UNAVAILABLE);
+  g_assert_cmpint (expected, >, 1);
+  g_assert_cmpint (count_status (key, &padding, TPD_UNWRAP_UNAVAILABLE), ==, expected);
+  g_assert_cmpint (count_status (key, &session, TPD_UNWRAP_UNAVAILABLE), ==, expected);
+  g_assert_cmpint (count_status (key, &body, TPD_UNWRAP_UNAVAILABLE), ==, expected);
+  g_assert_cmpint (count_status (key, &content, TPD_UNWRAP_UNAVAILABLE), ==, expected);
+  /* What opens does, and what has nothing to do with it is refused as ever. */
+  g_assert_cmpint (unwrap (key, &good), ==, TPD_UNWRAP_OK);
+  g_assert_cmpint (unwrap (key, &v1), ==, TPD_UNWRAP_OK);
+  v1_body.body[12] ^= 1;
+  g_assert_cmpint (unwrap (key, &v1_body), ==, TPD_UNWRAP_REFUSED);
+}
+
+/* A tenant key in a file, the key of a double key service in the token. */
+static void
+test_second_key_that_cannot_be_tried (void)
+{
+  Recipe inner = recipe_sha256 (), r = recipe (2);
+  guint8 sealed[128 + 4096 + 32], block[128 + 4096 + 32];
+  const gsize payload = 128;
+
+  inner.message_len = put_key (inner.message, content_key, 32, 0xfffd);
+  (void) seal (&inner, block);
+  memcpy (r.body + 16, block, payload);
+  r.body[4] = payload + 32;
+  r.body_len = (16 + payload + 32 + 15) / 16 * 16;
+  for (guint missing = 0; missing <= 1; missing++)
+    {
+      mock_reset ();
+      if (missing)
+        mock->refuse[TPD_TOKEN_OAEP_SHA256] = mock->refuse[TPD_TOKEN_RAW] = (gint) CKR_MECHANISM_INVALID;
+      g_autoptr (TpdTokenKey) token = open_lanes (1);
+      TpdLoadedKey tenant = { .key = own_key }, second = { .token = token };
+      g_autoptr (GPtrArray) keys = g_ptr_array_new ();
+      const TpdUnwrapRequest request = {
+        .sealed = sealed, .sealed_len = seal (&r, sealed), .type = TPD_SEAL_V2, .principals = ""
+      };
+      g_auto (TpdUnwrapReply) reply = { 0 };
+      g_autoptr (GError) error = NULL;
+
+      g_ptr_array_add (keys, &tenant);
+      g_ptr_array_add (keys, &second);
+      tpd_loaded_keys_unwrap (keys, 0, &request, NULL, &reply, &error);
+      g_assert_cmpint (reply.status, ==, missing ? TPD_UNWRAP_UNAVAILABLE : TPD_UNWRAP_OK);
+      if (missing)
+        g_assert_nonnull (strstr (error->message, "offers neither RSA-OAEP with SHA-256 nor raw RSA"));
+      else
+        g_assert_cmpmem (reply.key->key->data, reply.key->key->len, content_key, 32);
+    }
 }
 
 /* However a block is wrong, the token is asked as often. */
@@ -584,6 +662,8 @@ main (int argc, char **argv)
   g_test_add_func ("/token/pin-changed-is-tried-once", test_pin_changed);
   g_test_add_func ("/token/licensor-names-the-key", test_licensor);
   g_test_add_func ("/token/refusals-cost-the-same", test_uniform);
+  g_test_add_func ("/token/padding-that-cannot-be-tried", test_padding_that_cannot_be_tried);
+  g_test_add_func ("/token/second-key-that-cannot-be-tried", test_second_key_that_cannot_be_tried);
   g_test_add_func ("/token/sessions", test_sessions);
   g_test_add_func ("/token/lanes-reopen-it-once", test_threads_reopen_once);
   g_test_add_func ("/token/helper-killed", test_helper_killed);
