@@ -192,6 +192,24 @@ hash_size (guint32 version)
 }
 
 static gboolean
+is_version_of (guint32 version, TpdSealType type)
+{
+  return type == TPD_SEAL_UNKNOWN || version == (type == TPD_SEAL_V1 ? 1u : 2u);
+}
+
+/* Bytes of the hash: by the version, or by what the lengths leave for it where
+ * the version is not that of the type. */
+static gsize
+hash_size_of (const EnablingHeader *enabling, TpdSealType type, const TpdKeyHeader *header)
+{
+  const gsize left = enabling->size > header->blob_size ? enabling->size - header->blob_size : 0;
+
+  if (!is_version_of (enabling->version, type) && (left == TPD_SHA1_SIZE || left == TPD_SHA256_SIZE))
+    return left;
+  return hash_size (enabling->version);
+}
+
+static gboolean
 take_enabling_header (TpdBytes *body, TpdSealType type, EnablingHeader *out, GString *trace)
 {
   gboolean all = tpd_bytes_take_u32le (body, &out->version) && tpd_bytes_take_u32le (body, &out->size)
@@ -206,7 +224,7 @@ take_enabling_header (TpdBytes *body, TpdSealType type, EnablingHeader *out, GSt
       say (trace, "enabling header: the numbers do not fit %" G_GSIZE_FORMAT " bytes", left);
       return FALSE;
     }
-  if (type != TPD_SEAL_UNKNOWN && out->version != (type == TPD_SEAL_V1 ? 1u : 2u))
+  if (!is_version_of (out->version, type))
     say (trace, "enabling header: version differs from the type %s (no harm)", seal_names[type]);
   return TRUE;
 }
@@ -278,14 +296,14 @@ static void
 take_content_key (const Work *work, TpdBytes *body, const EnablingHeader *enabling, const TpdUnwrapRequest *request,
                   GString *trace, TpdUnwrapReply *reply)
 {
-  const gsize hash_len = hash_size (enabling->version);
-  const gsize payload = enabling->size - hash_len;
   const guint8 *key, *hash;
   TpdKeyHeader header;
 
   if (!tpd_key_header_take (body, &header))
     return;
   say_key_header (trace, "content", &header);
+  const gsize hash_len = hash_size_of (enabling, request->type, &header);
+  const gsize payload = enabling->size - hash_len;
   if (payload > TPD_KEY_HEADER_SIZE + KEY_MAX + 15)
     {
       say (trace, "content key: %" G_GSIZE_FORMAT " bytes, more than a key: sealed with a second key",

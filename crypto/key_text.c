@@ -133,9 +133,9 @@ base64_value (char c, TpdBase64Kind kind)
     return c - 'a' + 26;
   if (c >= '0' && c <= '9')
     return c - '0' + 52;
-  if (c == (kind == TPD_BASE64_URL ? '-' : '+'))
+  if (c == '+' || (c == '-' && kind == TPD_BASE64_URL))
     return 62;
-  if (c == (kind == TPD_BASE64_URL ? '_' : '/'))
+  if (c == '/' || (c == '_' && kind == TPD_BASE64_URL))
     return 63;
   return -1;
 }
@@ -163,7 +163,7 @@ tpd_secret_from_base64 (const char *text, gsize len, TpdBase64Kind kind)
               group = 0;
             }
         }
-      else if (kind == TPD_BASE64_STANDARD && text[i] == '=')
+      else if (text[i] == '=')
         pads++;
       else
         ok = kind == TPD_BASE64_STANDARD && strchr (" \t\r\n", text[i]) != NULL && text[i] != '\0';
@@ -180,7 +180,7 @@ tpd_secret_from_base64 (const char *text, gsize len, TpdBase64Kind kind)
       out->data[n++] = (guint8) (group >> 2);
     }
   tpd_wipe (&group, sizeof group);
-  if (!ok || digits % 4 == 1 || pads > 2 || (kind == TPD_BASE64_STANDARD && (digits + pads) % 4 != 0))
+  if (!ok || digits % 4 == 1 || pads > 2 || ((kind == TPD_BASE64_STANDARD || pads > 0) && (digits + pads) % 4 != 0))
     return NULL;
   out->data[n] = '\0';
   out->len = n;

@@ -18,13 +18,18 @@ gboolean tpd_key_text_convert (const guint8 *data, gsize len, guint8 *out, gsize
 /* The same into secret memory; NULL if the text is invalid. (transfer full) */
 TpdSecret *tpd_key_text_new (const guint8 *data, gsize len);
 
+/* How far into a file its kind is looked for. */
+#define TPD_KEY_PEEK (64 * 1024)
+
 /* The first `n` bytes of a text that may be cut anywhere, ASCII characters
  * only and others as '?', for telling formats apart. (transfer full) */
 TpdSecret *tpd_key_text_peek (const guint8 *data, gsize len, gsize n);
 
 typedef enum {
   TPD_BASE64_STANDARD, /* RFC 4648 4: padding required, white space skipped */
-  TPD_BASE64_URL,      /* RFC 4648 5 as JOSE uses it: no padding, no white space */
+  /* RFC 4648 5 as JOSE uses it, no white space; what others write for it, the
+   * standard alphabet and padding, is no other number and taken too. */
+  TPD_BASE64_URL,
 } TpdBase64Kind;
 
 /* Strict decoding into secret memory; NULL if it is no such text. (transfer full) */

@@ -13,9 +13,6 @@
 #include "crypto/keyfile_private.h"
 #include "crypto/token_key.h"
 
-/* How far into a file its kind is looked for. */
-#define PEEK_LEN (64 * 1024)
-
 #define CAPI_HEADER_LEN 12
 #define STRONG_NAME_PREFIX_LEN 12
 
@@ -188,7 +185,7 @@ read_any (TpdKeyReader *reader, const guint8 *data, gsize len, GError **error)
     return tpd_key_read_bcrypt (reader, data, len, error);
   if (len >= 2 && data[0] == 0x30 && (data[1] >= 0x80 || data[1] + 2u == len))
     return tpd_key_read_der (reader, data, len, error);
-  peek = tpd_key_text_peek (data, len, PEEK_LEN);
+  peek = tpd_key_text_peek (data, len, TPD_KEY_PEEK);
   return read_text (reader, (const char *) peek->data, data, len, error);
 }
 

@@ -61,23 +61,40 @@ add_decoded (TpdKeyReader *reader, const Decoded *k, const char *origin, GError 
   return tpd_key_reader_add_parts (reader, &parts, origin, error);
 }
 
+/* Behind the start tag of that name, which may have a prefix and white space at
+ * its end but no attributes; -1 if there is none. */
+static gssize
+find_start_tag (const TpdSecret *text, const char *name)
+{
+  gssize at = 0;
+
+  while ((at = tpd_key_text_find (text, (gsize) at, name)) >= 0)
+    {
+      const gboolean begins = at > 0 && (text->data[at - 1] == '<' || text->data[at - 1] == ':');
+
+      at += (gssize) strlen (name);
+      if (!begins)
+        continue;
+      while ((gsize) at < text->len && g_ascii_isspace (text->data[at]))
+        at++;
+      if ((gsize) at < text->len && text->data[at] == '>')
+        return at + 1;
+    }
+  return -1;
+}
+
 gboolean
 tpd_key_read_rsakeyvalue (TpdKeyReader *reader, const TpdSecret *text, GError **error)
 {
-  static const char *const names[N_NUMBERS] = { "Modulus>", "Exponent>", "D>", "P>", "Q>" };
+  static const char *const names[N_NUMBERS] = { "Modulus", "Exponent", "D", "P", "Q" };
   g_auto (Decoded) decoded = { 0 };
 
   for (guint i = 0; i < N_NUMBERS; i++)
     {
-      gssize at = 0, end;
+      gssize at = find_start_tag (text, names[i]), end;
 
-      /* The whole name: behind "<" or the ":" of a prefix. */
-      while ((at = tpd_key_text_find (text, (gsize) at, names[i])) > 0 && text->data[at - 1] != '<'
-             && text->data[at - 1] != ':')
-        at++;
-      if (at <= 0)
+      if (at < 0)
         continue;
-      at += (gssize) strlen (names[i]);
       end = tpd_key_text_find (text, (gsize) at, "</");
       if (end > at)
         decoded.number[i] =
@@ -91,6 +108,7 @@ tpd_key_read_rsakeyvalue (TpdKeyReader *reader, const TpdSecret *text, GError **
 typedef struct {
   const char *name, *value;
   gsize name_len, value_len;
+  TpdBytes object; /* the value if it is an object or array, else empty */
 } Member;
 
 static guint8
@@ -159,6 +177,7 @@ take_json_value (TpdBytes *b, Member *member)
   gboolean escapes;
 
   member->value = NULL;
+  member->object = tpd_bytes (NULL, 0);
   if (c == '"')
     {
       if (!take_json_string (b, &member->value, &member->value_len, &escapes))
@@ -168,7 +187,11 @@ take_json_value (TpdBytes *b, Member *member)
       return TRUE;
     }
   if (c == '{' || c == '[')
-    return skip_json_nested (b);
+    {
+      const gsize begin = b->pos - 1;
+
+      return skip_json_nested (b) && tpd_bytes_slice (b, begin, b->pos - begin, &member->object);
+    }
   /* A number or a word: up to, but not with, what ends it. */
   if (!g_ascii_isalnum (c) && c != '-')
     return FALSE;
@@ -179,9 +202,8 @@ take_json_value (TpdBytes *b, Member *member)
 
 /* Reads the members of one object; FALSE if it is malformed. */
 static gboolean
-take_json_object (const TpdSecret *text, Member *members, guint *n)
+take_json_object (TpdBytes b, Member *members, guint *n)
 {
-  TpdBytes b = tpd_bytes (text->data, text->len);
   gboolean escapes;
   guint8 c;
 
@@ -246,8 +268,9 @@ read_jwk (TpdKeyReader *reader, const Member *members, guint n, GError **error)
 gboolean
 tpd_key_read_json (TpdKeyReader *reader, const TpdSecret *text, GError **error)
 {
-  Member members[MEMBERS_MAX];
-  guint n = 0;
+  Member members[MEMBERS_MAX], inner[MEMBERS_MAX];
+  const Member *key;
+  guint n = 0, n_inner;
 
   /* The settings of Microsoft's DKE service may have comments in them. */
   if (tpd_key_text_find (text, 0, "\"TestKeys\"") >= 0)
@@ -256,7 +279,7 @@ tpd_key_read_json (TpdKeyReader *reader, const TpdSecret *text, GError **error)
         "These are the settings of a double key encryption service. Save the text of \"PrivatePem\" between "
         "the lines -----BEGIN RSA PRIVATE KEY----- and -----END RSA PRIVATE KEY----- and load that "
         "file beside the key of the tenant");
-  else if (!take_json_object (text, members, &n))
+  else if (!take_json_object (tpd_bytes (text->data, text->len), members, &n))
     g_set_error_literal (error, TPD_ERROR, TPD_ERROR_KEY_FILE, "The JSON file is damaged or cut off, or holds no key");
   else if (find_member (members, n, "schema_version") != NULL && find_member (members, n, "ciphertext") != NULL)
     g_set_error_literal (
@@ -269,6 +292,10 @@ tpd_key_read_json (TpdKeyReader *reader, const TpdSecret *text, GError **error)
                          "original that was imported into the vault");
   else if (find_member (members, n, "kty") != NULL)
     return read_jwk (reader, members, n, error);
+  /* As Key Vault has it: the key and what is said of it. */
+  else if ((key = find_member (members, n, "key")) != NULL && take_json_object (key->object, inner, &n_inner)
+           && find_member (inner, n_inner, "kty") != NULL)
+    return read_jwk (reader, inner, n_inner, error);
   else
     g_set_error_literal (error, TPD_ERROR, TPD_ERROR_KEY_FILE, "This JSON file holds no key");
   return FALSE;

@@ -18,12 +18,11 @@
 #include "crypto/tpd_file_private.h"
 
 #define RSA_F4 65537
-#define PEEK_LEN 4096
 
 gboolean
 tpd_tpd_file_detect (const guint8 *data, gsize len)
 {
-  g_autoptr (TpdSecret) text = tpd_key_text_peek (data, len, PEEK_LEN);
+  g_autoptr (TpdSecret) text = tpd_key_text_peek (data, len, TPD_KEY_PEEK);
   g_autofree char *root = tpd_key_text_xml_root ((const char *) text->data);
 
   return g_strcmp0 (root, "ArrayOfAnyType") == 0;

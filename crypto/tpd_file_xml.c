@@ -359,7 +359,7 @@ take_public_key (xmlNode *node, TpdPublicKey *key)
 {
   g_autofree guint8 *modulus = NULL;
   gsize modulus_len = 0;
-  guint64 exponent = 0;
+  guint64 exponent = 65537; /* where none is named, as in licenses */
 
   for (xmlNode *p = child (node, "PARAMETER"); p != NULL; p = find_element (p->next, "PARAMETER"))
     {
@@ -372,7 +372,7 @@ take_public_key (xmlNode *node, TpdPublicKey *key)
       else if (attribute_is (p, "name", "public-exponent") && !tpd_number_parse (value, 10, 3, G_MAXUINT32, &exponent))
         return FALSE;
     }
-  return modulus != NULL && exponent != 0 && tpd_public_key_from_le (key, modulus, modulus_len, (guint32) exponent);
+  return modulus != NULL && tpd_public_key_from_le (key, modulus, modulus_len, (guint32) exponent);
 }
 
 static void

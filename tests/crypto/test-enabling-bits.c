@@ -371,6 +371,31 @@ test_double_key (void)
       }
 }
 
+/* The version of the other type, and the hash of either. */
+static void
+test_version_of_another_type (void)
+{
+  static const guint8 sizes[] = { 16, 24, 32 };
+
+  for (guint8 version = 1; version <= 2; version++)
+    for (guint8 hash_of = 1; hash_of <= 2; hash_of++)
+      for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+        {
+          Recipe r = recipe (version);
+          g_auto (TpdUnwrapReply) reply;
+          put_body (&r, hash_of, sizes[i], NULL);
+          r.body[0] = 3 - version;
+          g_test_message ("type %u hash %u key %u", version, hash_of, sizes[i]);
+          g_assert_cmpint (unwrap_full (&r, TPD_PURPOSE_READ, &reply), ==, TPD_UNWRAP_OK);
+          g_assert_cmpmem (reply.key->key->data, reply.key->key->len, content_key, sizes[i]);
+          r.body[16] ^= 1;
+          g_assert_cmpint (unwrap (&r), ==, TPD_UNWRAP_REFUSED);
+          r.body[16] ^= 1;
+          r.body[4]++;
+          g_assert_cmpint (unwrap (&r), ==, TPD_UNWRAP_REFUSED);
+        }
+}
+
 /* A content key of DES is told where all the headers are sound, and nowhere else. */
 static void
 test_des (void)
@@ -641,6 +666,7 @@ main (int argc, char **argv)
   g_test_add_func ("/enabling-bits/reversed-block-needs-all-headers", test_reversed);
   g_test_add_func ("/enabling-bits/header-arithmetic-covers-each-bit", test_header_arithmetic);
   g_test_add_func ("/enabling-bits/double-key-is-told-by-size", test_double_key);
+  g_test_add_func ("/enabling-bits/version-of-another-type", test_version_of_another_type);
   g_test_add_func ("/enabling-bits/des-is-told", test_des);
   g_test_add_func ("/enabling-bits/trace-names-des", test_trace_names_des);
   g_test_add_func ("/enabling-bits/wrong-sizes-are-refused", test_sizes);

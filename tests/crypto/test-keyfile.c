@@ -167,6 +167,118 @@ test_pvk_without_salt (void)
     }
 }
 
+/* `text` with all `what` replaced, of which there are some. */
+static char *
+replaced (const char *text, const char *what, const char *with)
+{
+  g_auto (GStrv) pieces = g_strsplit (text, what, -1);
+
+  g_assert_cmpuint (g_strv_length (pieces), >, 1);
+  return g_strjoinv (with, pieces);
+}
+
+static char *
+fixture_text (const char *name)
+{
+  g_autoptr (GBytes) file = key_fixture (name);
+
+  return g_strndup (g_bytes_get_data (file, NULL), g_bytes_get_size (file));
+}
+
+static void
+assert_text_opens (const char *text, const char *origin)
+{
+  g_autoptr (GBytes) file = g_bytes_new_static (text, strlen (text));
+
+  assert_opens (file, "never asked", 0, origin, ONPREM);
+}
+
+static void
+test_rsakeyvalue_with_white_space (void)
+{
+  static const char *const names[] = { "Modulus", "Exponent", "D", "P", "Q" };
+  g_autofree char *text = fixture_text ("alt/onprem.rsakeyvalue.xml");
+  g_autofree char *hidden = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autofree char *start = g_strdup_printf ("<%s>", names[i]), *end = g_strdup_printf ("</%s>", names[i]);
+      g_autofree char *loose_start = g_strdup_printf ("<%s \r\n>\n  ", names[i]);
+      g_autofree char *loose_end = g_strdup_printf ("\n</%s\t>\n", names[i]);
+      g_autofree char *once = replaced (text, start, loose_start);
+      char *twice = replaced (once, end, loose_end);
+
+      g_free (text);
+      text = twice;
+    }
+  assert_text_opens (text, "rsakeyvalue");
+  hidden = replaced (text, "<Modulus", "<XModulus");
+  assert_text_refused (hidden, TPD_ERROR_KEY_FILE, "incomplete");
+}
+
+/* The numbers of a JWK in the base64 that is not that of JOSE. */
+static char *
+jwk_in_standard_base64 (gboolean padded)
+{
+  g_autofree char *text = fixture_text ("alt/onprem.jwk.json");
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  GString *out = g_string_new ("{\"kty\":\"RSA\"");
+  JsonObject *object;
+  g_autoptr (GList) members = NULL;
+
+  g_assert_true (json_parser_load_from_data (parser, text, -1, NULL));
+  object = json_node_get_object (json_parser_get_root (parser));
+  members = json_object_get_members (object);
+  for (GList *l = members; l != NULL; l = l->next)
+    {
+      g_autofree char *value = g_strdup (json_object_get_string_member (object, l->data));
+
+      if (strcmp (l->data, "kty") == 0)
+        continue;
+      g_strdelimit (value, "-", '+');
+      g_strdelimit (value, "_", '/');
+      g_string_append_printf (out, ",\"%s\":\"%s%s\"", (const char *) l->data, value,
+                              !padded || strlen (value) % 4 == 0 ? ""
+                              : strlen (value) % 4 == 2          ? "=="
+                                                                 : "=");
+    }
+  g_string_append (out, "}");
+  return g_string_free (out, FALSE);
+}
+
+static void
+test_jwk_in_other_base64 (void)
+{
+  g_autofree char *padded = jwk_in_standard_base64 (TRUE), *bare = jwk_in_standard_base64 (FALSE);
+  g_autofree char *too_much = NULL, *inside = NULL;
+
+  g_assert_true (strchr (padded, '=') != NULL && strpbrk (padded, "+/") != NULL);
+  assert_text_opens (padded, "jwk");
+  assert_text_opens (bare, "jwk");
+  too_much = replaced (padded, "=\"", "==\"");
+  assert_text_refused (too_much, TPD_ERROR_KEY_FILE, "file: ");
+  inside = replaced (bare, "\"n\":\"", "\"n\":\"=");
+  assert_text_refused (inside, TPD_ERROR_KEY_FILE, "file: ");
+}
+
+static void
+test_jwk_of_key_vault (void)
+{
+  g_autofree char *text = fixture_text ("alt/onprem.jwk.json");
+  g_autofree char *wrapped =
+      g_strconcat ("{\"attributes\": {\"enabled\": true, \"x\": [1, {}]}, \"key\": ", text, ", \"tags\": null}", NULL);
+  g_autofree char *deeper = g_strconcat ("{\"key\": {\"key\": ", text, "}}", NULL);
+  g_autofree char *list = g_strconcat ("{\"key\": [", text, "]}", NULL);
+
+  assert_text_opens (wrapped, "jwk");
+  assert_text_refused (deeper, TPD_ERROR_KEY_FILE, "holds no key");
+  assert_text_refused (list, TPD_ERROR_KEY_FILE, "holds no key");
+  assert_text_refused ("{\"key\":\"kty\"}", TPD_ERROR_KEY_FILE, "holds no key");
+  assert_text_refused ("{\"key\":{\"kty\":\"RSA-HSM\",\"n\":\"AQAB\",\"e\":\"AQAB\"}}", TPD_ERROR_KEY_UNUSABLE, "HSM");
+  assert_text_refused ("{\"key\":{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}}", TPD_ERROR_KEY_UNUSABLE,
+                       "private key too");
+}
+
 static void
 test_tpd_is_recognised (void)
 {
@@ -453,6 +565,9 @@ main (int argc, char **argv)
   tpd_secret_init (64 * 1024);
   g_test_add_func ("/keyfile/fixtures-open-with-their-password", test_fixtures_open);
   g_test_add_func ("/keyfile/pvk-without-salt", test_pvk_without_salt);
+  g_test_add_func ("/keyfile/rsakeyvalue-with-white-space", test_rsakeyvalue_with_white_space);
+  g_test_add_func ("/keyfile/jwk-in-other-base64", test_jwk_in_other_base64);
+  g_test_add_func ("/keyfile/jwk-of-key-vault", test_jwk_of_key_vault);
   g_test_add_func ("/keyfile/tpd-is-recognised", test_tpd_is_recognised);
   g_test_add_func ("/keyfile/old-ciphers-open", test_old_ciphers);
   g_test_add_func ("/keyfile/missing-legacy-provider-is-named", test_without_legacy_provider);

@@ -453,6 +453,40 @@ test_broken_certificates (void)
   assert_inner_refused (exponent, clear.blob, TPD_ERROR_KEY_MISMATCH, "licensor certificate");
 }
 
+/* It is 65537 then, and still compared with that of the private key. */
+static void
+test_certificate_without_exponent (void)
+{
+  g_autofree char *none = replace (clear.inner, "name=\"public-exponent\"", "name=\"other\"");
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) keys = read_inner (none, clear.blob, &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpuint (keys->len, ==, 1);
+  g_assert_cmpstr (key_at (keys, 0)->info->guid, ==, CLOUD_GUID);
+  g_assert_cmpuint (key_at (keys, 0)->info->public_key.exponent, ==, 65537);
+}
+
+/* However much stands before the root, it is a domain. */
+static void
+test_long_comment_before_the_root (void)
+{
+  g_autofree char *words = g_strnfill (60000, 'x');
+  g_autofree char *item = item_text (clear.inner, strlen (clear.inner), clear.blob);
+  g_autofree char *text =
+      g_strdup_printf ("<?xml version=\"1.0\"?><!-- %s --><ArrayOfAnyType "
+                       "xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\">%s</ArrayOfAnyType>",
+                       words, item);
+  TestPassword password = { PASSWORD, 0 };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) keys =
+      tpd_key_file_read ("a.xml", (const guint8 *) text, strlen (text), test_password, &password, &error);
+
+  g_assert_no_error (error);
+  g_assert_cmpuint (keys->len, ==, 1);
+  g_assert_cmpstr (key_at (keys, 0)->info->guid, ==, CLOUD_GUID);
+}
+
 static void
 test_other_documents (void)
 {
@@ -596,6 +630,8 @@ main (int argc, char **argv)
   g_test_add_func ("/tpd-file/key-in-the-description", test_inner_key);
   g_test_add_func ("/tpd-file/truncation-is-refused-before-the-password", test_truncation);
   g_test_add_func ("/tpd-file/flipped-bits-never-crash", test_flipped_bits);
+  g_test_add_func ("/tpd-file/certificate-without-exponent", test_certificate_without_exponent);
+  g_test_add_func ("/tpd-file/long-comment-before-the-root", test_long_comment_before_the_root);
   g_test_add_func ("/tpd-file/flipped-inner-bits-never-crash", test_flipped_inner_bits);
   status = g_test_run ();
   g_free (clear.inner);
