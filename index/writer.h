@@ -8,7 +8,7 @@ typedef struct {
   sqlite3_stmt *begin, *commit, *rollback;
   sqlite3_stmt *version; /* changes when another connection has written */
   sqlite3_stmt *find_dir, *add_dir, *set_error;
-  sqlite3_stmt *add_plain, *add, *replace, *remove, *remove_members;
+  sqlite3_stmt *add_plain, *add_plains, *add, *replace, *remove, *remove_members;
   sqlite3_stmt *find_key, *add_key, *add_document, *add_detail;
 } Statements;
 

@@ -6,13 +6,17 @@
  * a row is tried to be added, those of plain files with no more than what tells
  * them apart; only the one that is there already is replaced. Since that is
  * told, the use of keys can be counted on the way as long as nothing was
- * replaced (tidy.c).
+ * replaced (tidy.c). And as long as nothing was, rows of plain files are added
+ * many at a time: beginning and ending a statement costs as much as a row.
  */
 #include <string.h>
 
 #include "index/writer.h"
 
 #define MAX_REMEMBERED 65536
+/* Rows of plain files that one statement adds. */
+#define PLAINS 16
+#define FILE_PARAMETERS 6 /* of bind_file() */
 
 #define COLUMNS                                                                                                  \
   "dir, name, ino, size, mtime_ns, ctime_ns, decoder, kind, verdict, size_class, opened, plain_size, extension," \
@@ -31,15 +35,27 @@ is_plain (const TpdIndexItem *item)
          && row->archive == NULL;
 }
 
+/* Adds `n` rows of plain files. (transfer full) */
+static char *
+add_plains (guint n)
+{
+  GString *sql = g_string_new ("INSERT OR FAIL INTO probe (" COLUMNS ") VALUES ");
+
+  for (guint i = 0; i < n; i++)
+    g_string_append_printf (sql, "%s(?, ?, ?, ?, ?, ?, %u, %d, %d, %d, 0, NULL, NULL, NULL, 0, %d, %d, 0, NULL)",
+                            i > 0 ? ", " : "", TPD_DECODER_VERSION, TPD_KIND_PLAIN, TPD_VERDICT_NOT_PROTECTED,
+                            TPD_SIZE_EXACT, TPD_OPAQUE_NONE, TPD_INDEX_CONTAINER_NONE);
+  /* OR FAIL: for what may be undone by halves SQLite would keep every page that
+   * is changed. After an error all of the transaction is. */
+  g_string_append (sql, " ON CONFLICT DO NOTHING");
+  return g_string_free (sql, FALSE);
+}
+
 gboolean
 tpd_index_writer_prepare (TpdIndexWriter *writer, GError **error)
 {
   Statements *sql = &writer->sql;
-  g_autofree char *plain = g_strdup_printf (
-      "INSERT INTO probe (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, %u, %d, %d, %d, 0, NULL, NULL, NULL, 0, %d, %d, 0,"
-      " NULL) ON CONFLICT DO NOTHING",
-      TPD_DECODER_VERSION, TPD_KIND_PLAIN, TPD_VERDICT_NOT_PROTECTED, TPD_SIZE_EXACT, TPD_OPAQUE_NONE,
-      TPD_INDEX_CONTAINER_NONE);
+  g_autofree char *plain = add_plains (1), *plains = add_plains (PLAINS);
   const struct {
     sqlite3_stmt **statement;
     const char *text;
@@ -52,6 +68,7 @@ tpd_index_writer_prepare (TpdIndexWriter *writer, GError **error)
     { &sql->set_error, "UPDATE dir SET error = ? WHERE id = ?" },
     { &sql->version, "PRAGMA data_version" },
     { &sql->add_plain, plain },
+    { &sql->add_plains, plains },
     { &sql->add, "INSERT INTO probe (" COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                  " ON CONFLICT DO NOTHING" },
     { &sql->replace,
@@ -222,22 +239,22 @@ document_id (TpdIndexWriter *writer, const TpdIndexItem *item, gint64 *id, GErro
   return TRUE;
 }
 
-/* What every row has. */
+/* What every row has, behind the parameter `before`. */
 static void
-bind_file (sqlite3_stmt *statement, gint64 dir, const TpdIndexRow *row)
+bind_file (sqlite3_stmt *statement, int before, gint64 dir, const TpdIndexRow *row)
 {
-  sqlite3_bind_int64 (statement, 1, dir);
-  sqlite3_bind_blob64 (statement, 2, row->name, strlen (row->name), SQLITE_STATIC);
-  sqlite3_bind_int64 (statement, 3, (gint64) row->ino);
-  sqlite3_bind_int64 (statement, 4, (gint64) row->size);
-  sqlite3_bind_int64 (statement, 5, row->mtime_ns);
-  sqlite3_bind_int64 (statement, 6, row->ctime_ns);
+  sqlite3_bind_int64 (statement, before + 1, dir);
+  sqlite3_bind_blob64 (statement, before + 2, row->name, strlen (row->name), SQLITE_STATIC);
+  sqlite3_bind_int64 (statement, before + 3, (gint64) row->ino);
+  sqlite3_bind_int64 (statement, before + 4, (gint64) row->size);
+  sqlite3_bind_int64 (statement, before + 5, row->mtime_ns);
+  sqlite3_bind_int64 (statement, before + 6, row->ctime_ns);
 }
 
 static void
 bind_row (sqlite3_stmt *statement, gint64 dir, const TpdIndexRow *row, gint64 document)
 {
-  bind_file (statement, dir, row);
+  bind_file (statement, 0, dir, row);
   sqlite3_bind_int64 (statement, 7, row->decoder);
   sqlite3_bind_int64 (statement, 8, (gint64) row->kind);
   sqlite3_bind_int64 (statement, 9, (gint64) row->verdict);
@@ -298,7 +315,7 @@ put (TpdIndexWriter *writer, gint64 dir, const TpdIndexItem *item, GError **erro
   gint64 document = 0;
 
   if (is_plain (item))
-    bind_file (statement, dir, row);
+    bind_file (statement, 0, dir, row);
   else
     {
       if (!document_id (writer, item, &document, error))
@@ -315,6 +332,35 @@ put (TpdIndexWriter *writer, gint64 dir, const TpdIndexItem *item, GError **erro
   bind_row (statement, dir, row, document);
   sqlite3_bind_int (statement, 20, document == 0 && row->document == TPD_INDEX_KEEP_DOCUMENT);
   return tpd_index_writer_step (writer, statement, error);
+}
+
+/* Rows of plain files that are not written yet. */
+typedef struct {
+  const TpdIndexItem *items[PLAINS];
+  guint n;
+} Waiting;
+
+static gboolean
+put_waiting (TpdIndexWriter *writer, gint64 dir, Waiting *waiting, GError **error)
+{
+  sqlite3_stmt *statement = writer->sql.add_plains;
+  const guint n = waiting->n;
+
+  waiting->n = 0;
+  if (n == PLAINS && !writer->replaced)
+    {
+      for (guint i = 0; i < n; i++)
+        bind_file (statement, (int) (i * FILE_PARAMETERS), dir, &waiting->items[i]->row);
+      if (!tpd_index_writer_step (writer, statement, error))
+        return FALSE;
+      if (sqlite3_changes (writer->db) == PLAINS)
+        return TRUE;
+    }
+  /* Those that were added just now are replaced by themselves. */
+  for (guint i = 0; i < n; i++)
+    if (!put (writer, dir, waiting->items[i], error))
+      return FALSE;
+  return TRUE;
 }
 
 static gboolean
@@ -348,9 +394,17 @@ store_error (TpdIndexWriter *writer, gint64 dir, const char *message, GError **e
   return tpd_index_writer_step (writer, writer->sql.set_error, error);
 }
 
+/* Rows of plain files wait for more; others of the same batch have other names. */
 static gboolean
-write_item (TpdIndexWriter *writer, gint64 dir, const TpdIndexItem *item, GError **error)
+write_item (TpdIndexWriter *writer, gint64 dir, const TpdIndexItem *item, Waiting *waiting, GError **error)
 {
+  if (item->operation == TPD_INDEX_PUT && is_plain (item))
+    {
+      waiting->items[waiting->n++] = item;
+      return waiting->n < PLAINS || put_waiting (writer, dir, waiting, error);
+    }
+  if (item->operation != TPD_INDEX_PUT && !put_waiting (writer, dir, waiting, error))
+    return FALSE;
   switch (item->operation)
     {
     case TPD_INDEX_REMOVE:
@@ -367,6 +421,7 @@ tpd_index_writer_put_batch (TpdIndexWriter *writer, const TpdIndexBatch *batch, 
 {
   gint64 id = batch->id;
   guint n = batch->items != NULL ? batch->items->len : 0;
+  Waiting waiting = { .n = 0 };
 
   if (n > 0 || batch->has_error)
     {
@@ -380,10 +435,12 @@ tpd_index_writer_put_batch (TpdIndexWriter *writer, const TpdIndexBatch *batch, 
     {
       const TpdIndexItem *item = &g_array_index (batch->items, TpdIndexItem, i);
 
-      if (!write_item (writer, id, item, error))
+      if (!write_item (writer, id, item, &waiting, error))
         return FALSE;
       writer->rows++;
     }
+  if (!put_waiting (writer, id, &waiting, error))
+    return FALSE;
   if (id != 0)
     tpd_index_visited_add (&writer->visited, id);
   return TRUE;

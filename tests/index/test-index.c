@@ -452,6 +452,91 @@ test_huge_directories_are_asked_by_name (Fixture *f, gconstpointer data)
   g_assert_null (find_row (reader, "e", "0"));
 }
 
+static TpdIndexRow
+plain_row (const char *name, guint64 n)
+{
+  TpdIndexRow row = row_of (name, n);
+
+  row.kind = TPD_KIND_PLAIN;
+  row.verdict = TPD_VERDICT_NOT_PROTECTED;
+  row.size_class = TPD_SIZE_EXACT;
+  row.extension = NULL;
+  return row;
+}
+
+/* Plain files are added many at a time: `from` to `to` - 1, among them every tenth
+ * protected, later every hundredth removed first, and one that is told twice. */
+static TpdIndexBatch *
+mixed_batch (guint from, guint to, guint64 add)
+{
+  TpdIndexBatch *batch = tpd_index_batch_new ("d", 0);
+
+  for (guint i = from; i < to; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("%u", i);
+      TpdIndexRow row = i % 10 == 0 ? row_of (name, i + add) : plain_row (name, i + add);
+
+      if (i % 100 == 0 && i >= from + 300)
+        tpd_index_batch_remove (batch, name);
+      if (i == from + 1)
+        {
+          TpdIndexRow before = plain_row (name, 0);
+
+          tpd_index_batch_put (batch, &before, NULL, 0);
+        }
+      tpd_index_batch_put (batch, &row, NULL, 0);
+    }
+  return batch;
+}
+
+static void
+check_mixed (TpdIndex *index, guint from, guint to, guint64 add)
+{
+  g_autoptr (TpdIndexReader) reader = read_index (index);
+
+  for (guint i = from; i < to; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("%u", i);
+      const TpdIndexRow *row = find_row (reader, "d", name);
+
+      g_assert_nonnull (row);
+      g_assert_cmpuint (row->ino, ==, i + add);
+      g_assert_cmpuint (row->size, ==, i + add + 1);
+      g_assert_cmpint (row->mtime_ns, ==, (gint64) (i + add) + 2);
+      g_assert_cmpint (row->ctime_ns, ==, (gint64) (i + add) + 3);
+      g_assert_cmpint (row->kind, ==, i % 10 == 0 ? TPD_KIND_PFILE : TPD_KIND_PLAIN);
+      g_assert_cmpint (row->verdict, ==, i % 10 == 0 ? TPD_VERDICT_NO_KEY : TPD_VERDICT_NOT_PROTECTED);
+    }
+}
+
+static void
+test_plain_rows_among_others (Fixture *f, gconstpointer data)
+{
+  g_autoptr (TpdIndex) index = open_index (f);
+  TpdIndexBatch *only = tpd_index_batch_new ("p", 0);
+
+  write_batch (index, mixed_batch (0, 1000, 0), NULL);
+  check_mixed (index, 0, 1000, 0);
+  /* New ones, and some that are there. */
+  write_batch (index, mixed_batch (505, 1555, 7), NULL);
+  check_mixed (index, 0, 505, 0);
+  check_mixed (index, 505, 1555, 7);
+  g_assert_cmpint (ask_number (f->path, "SELECT count(*) FROM probe"), ==, 1555);
+  for (guint i = 0; i < 100; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("%u", i % 99);
+      TpdIndexRow row = plain_row (name, i);
+
+      tpd_index_batch_put (only, &row, NULL, 0);
+    }
+  write_batch (index, only, NULL);
+  g_assert_cmpint (ask_number (f->path, "SELECT count(*) FROM probe"), ==, 1555 + 99);
+  /* Of the two of one name the later one counts. */
+  g_assert_cmpint (ask_number (f->path, "SELECT sum (probe.ino) FROM probe JOIN dir ON dir.id = probe.dir"
+                                        " WHERE dir.path = x'70' AND probe.mtime_ns - probe.size = 1"),
+                   ==, 4950);
+}
+
 static void
 test_reports_are_in_order (Fixture *f, gconstpointer data)
 {
@@ -558,6 +643,7 @@ main (int argc, char **argv)
     { "/index/keys-are-counted", test_keys_are_counted },
     { "/index/scans-are-remembered", test_scans_are_remembered },
     { "/index/unseen-names-are-told", test_unseen_names_are_told },
+    { "/index/plain-rows-among-others", test_plain_rows_among_others },
     { "/index/huge-directories-are-asked-by-name", test_huge_directories_are_asked_by_name },
     { "/index/reports-are-in-order", test_reports_are_in_order },
     { "/index/what-is-gone-is-forgotten", test_what_is_gone_is_forgotten },
