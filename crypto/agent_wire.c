@@ -68,8 +68,17 @@ tpd_wire_requests_read (const guint8 *data, gsize len, TpdWireRequest requests[T
 enum {
   KEY_OAEP_SHA256 = 1,
   KEY_SECOND_SEAL = 2,
-  KEY_ALL = KEY_OAEP_SHA256 | KEY_SECOND_SEAL,
+  KEY_PKCS1 = 4,
+  KEY_REVERSED = 8,
+  KEY_ALL = 15,
 };
+
+static guint
+how_opened (const TpdContentKey *key)
+{
+  return (key->oaep_sha256 ? KEY_OAEP_SHA256 : 0) | (key->second_seal ? KEY_SECOND_SEAL : 0)
+         | (key->pkcs1 ? KEY_PKCS1 : 0) | (key->reversed ? KEY_REVERSED : 0);
+}
 
 G_STATIC_ASSERT (TPD_UNWRAP_MANY *TPD_WIRE_BRIEF_MAX <= TPD_WIRE_REPLY_MAX);
 
@@ -86,7 +95,7 @@ tpd_wire_reply_write (guint64 id, const TpdUnwrapReply *reply, guint8 *out)
   tpd_wire_put_number (&w, id, 8);
   tpd_wire_put_number (&w, reply->status, 1);
   tpd_wire_put_number (&w, key->hash_rule, 1);
-  tpd_wire_put_number (&w, (key->oaep_sha256 ? KEY_OAEP_SHA256 : 0) | (key->second_seal ? KEY_SECOND_SEAL : 0), 1);
+  tpd_wire_put_number (&w, how_opened (key), 1);
   tpd_wire_put_number (&w, key_len, 1);
   tpd_wire_put_number (&w, key->mode_word, 2);
   tpd_wire_put_number (&w, key->size_word, 2);
@@ -140,6 +149,8 @@ tpd_wire_reply_take (TpdBytes *message, guint64 id, TpdUnwrapReply *reply)
       key.hash_rule = (TpdHashRule) rule;
       key.oaep_sha256 = (how & KEY_OAEP_SHA256) != 0;
       key.second_seal = (how & KEY_SECOND_SEAL) != 0;
+      key.pkcs1 = (how & KEY_PKCS1) != 0;
+      key.reversed = (how & KEY_REVERSED) != 0;
       key.session_key_len = session_key_len;
       reply->key = g_new (TpdContentKey, 1);
       *reply->key = key;

@@ -275,6 +275,7 @@ take_second_seal (const Work *work, TpdBytes *body, const TpdKeyHeader *header, 
   reply->second->len = payload;
   reply->second->headed = header->blob_size == payload;
   reply->second->hash_rule = check_hash (request, hash.data, hash_len, trace);
+  reply->second->pkcs1 = work->padding == TPD_PADDING_PKCS1;
   reply->second->oaep_sha256 = work->padding == TPD_PADDING_OAEP_SHA256;
   reply->second->session_key_len = work->session_key_len;
 }
@@ -336,6 +337,7 @@ take_content_key (const Work *work, TpdBytes *body, const EnablingHeader *enabli
   reply->key->size_word = header.size_word;
   reply->key->flags = header.flags;
   reply->key->hash_rule = check_hash (request, hash, hash_len, trace);
+  reply->key->pkcs1 = work->padding == TPD_PADDING_PKCS1;
   reply->key->oaep_sha256 = work->padding == TPD_PADDING_OAEP_SHA256;
   reply->key->session_key_len = work->session_key_len;
   say_tail (trace, *body);
@@ -529,6 +531,8 @@ try_all (TpdPrivateOperation *operation, const TpdUnwrapRequest *request, GStrin
         }
       if (untried == NULL)
         untried = g_steal_pointer (&failed);
+      if (one.key != NULL)
+        one.key->reversed = reversed;
       if (one.status == TPD_UNWRAP_OK || !reversed)
         *reply = one;
       else

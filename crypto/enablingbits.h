@@ -113,7 +113,7 @@ struct _TpdSecondSeal {
   gboolean headed; /* it begins with a key header that tells its length */
   /* What is known of the outer seal. */
   TpdHashRule hash_rule;
-  gboolean oaep_sha256;
+  gboolean pkcs1, oaep_sha256;
   gsize session_key_len;
 };
 

@@ -32,6 +32,7 @@ take_key (const TpdSecondSeal *seal, const guint8 *message, gsize len)
   key->size_word = header.size_word;
   key->flags = header.flags;
   key->hash_rule = seal->hash_rule;
+  key->pkcs1 = seal->pkcs1;
   key->oaep_sha256 = seal->oaep_sha256;
   key->second_seal = TRUE;
   key->session_key_len = seal->session_key_len;

@@ -65,8 +65,11 @@ typedef struct {
   guint16 size_word; /* KeyHeader key size as found: bytes or bits */
   guint32 flags;     /* KeyHeader.Flags: informative */
   TpdHashRule hash_rule;
-  gboolean oaep_sha256; /* the SHA-256 fallback opened the RSA block */
-  gboolean second_seal; /* a second key opened it, of a double key service */
+  /* How the RSA block was opened, if not by OAEP with SHA-1 as it stands: */
+  gboolean pkcs1;       /* by PKCS#1 v1.5 */
+  gboolean oaep_sha256; /* by OAEP with SHA-256 */
+  gboolean reversed;    /* with its bytes in the other order */
+  gboolean second_seal; /* and then a second key opened it, of a double key service */
   gsize session_key_len;
   int ref_count; /* atomic */
 } TpdContentKey;

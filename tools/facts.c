@@ -287,6 +287,30 @@ warn_expired (TpdFileFacts *facts)
 
 /* --- Document and hashes ----------------------------------------------- */
 
+/* Of the seal, and of the content. */
+static void
+put_fallbacks (TpdFileFacts *facts)
+{
+  const TpdContentKey *key = facts->content_key;
+  const struct {
+    gboolean taken;
+    const char *word;
+  } seals[] = {
+    { facts->license->seal_type == TPD_SEAL_UNKNOWN, "seal-type-unknown" },
+    { key->oaep_sha256, "oaep-sha256" },
+    { key->reversed, "rsa-reversed" },
+    { key->second_seal, "second-key" },
+  };
+  g_autoptr (GStrvBuilder) words = g_strv_builder_new ();
+
+  for (guint i = 0; i < G_N_ELEMENTS (seals); i++)
+    if (seals[i].taken)
+      g_strv_builder_add (words, seals[i].word);
+  if (facts->document->fallbacks != NULL)
+    g_strv_builder_addv (words, (const char **) facts->document->fallbacks);
+  facts->fallbacks = g_strv_builder_end (words);
+}
+
 static void
 open_document (TpdFileFacts *facts, const TpdSession *session, const TpdOpenOptions *options)
 {
@@ -306,7 +330,7 @@ open_document (TpdFileFacts *facts, const TpdSession *session, const TpdOpenOpti
   facts->plain_size = facts->document->plain_size;
   facts->cipher = facts->document->cipher;
   facts->proof = tpd_proof_word (facts->document->proof);
-  facts->fallbacks = facts->document->fallbacks;
+  put_fallbacks (facts);
   add_warnings (facts, facts->document->warnings);
 }
 
@@ -562,5 +586,6 @@ tpd_file_facts_free (TpdFileFacts *facts)
   g_free (facts->key_fingerprint);
   g_free (facts->key_name);
   g_free (facts->agent_trace);
+  g_strfreev (facts->fallbacks);
   g_free (facts);
 }

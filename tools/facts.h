@@ -53,10 +53,10 @@ typedef struct {
   const GPtrArray *names;       /* of TpdDescriptorName */
   const char *template_name;    /* the one name a mount tells */
   const char *template_guid;    /* an official template */
-  const char *expires, *cipher; /* cipher, proof, fallbacks: of the opened document */
+  const char *expires, *cipher; /* cipher, proof: of the opened document */
   const char *proof;
   gboolean checked; /* all of the plaintext was read */
-  char **fallbacks;
+  char **fallbacks; /* words: less usual readings that opened it; NULL: none */
   TpdLabel *label;
   const char *label_name; /* the name, or the id, that a mount tells */
 

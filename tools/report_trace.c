@@ -211,9 +211,9 @@ trace_content_key (const TpdFileFacts *facts)
   heading ("content key");
   tpd_report_line ("Session key", "%zu bytes", key->session_key_len);
   tpd_report_line ("OAEP digest", "%s",
-                   facts->crypto_mode == 1 ? "none (PKCS#1 v1.5)"
-                   : key->oaep_sha256      ? "SHA-256 (fallback)"
-                                           : "SHA-1");
+                   key->pkcs1         ? "none (PKCS#1 v1.5)"
+                   : key->oaep_sha256 ? "SHA-256 (fallback)"
+                                      : "SHA-1");
   tpd_report_line ("Key header", "mode word 0x%04x, size word 0x%04x, flags 0x%08x", key->mode_word, key->size_word,
                    key->flags);
   if (tpd_cipher_mode_from_word (key->mode_word, &mode))

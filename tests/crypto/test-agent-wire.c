@@ -117,6 +117,7 @@ test_wire_reply (void)
                         .hash_rule = TPD_HASH_RULE_C,
                         .oaep_sha256 = TRUE,
                         .second_seal = TRUE,
+                        .reversed = TRUE,
                         .session_key_len = 24,
                         .ref_count = 1 };
   const TpdUnwrapReply reply = { TPD_UNWRAP_OK, &key, (char *) "line\n" };
@@ -133,6 +134,8 @@ test_wire_reply (void)
   g_assert_cmpint (back.key->hash_rule, ==, TPD_HASH_RULE_C);
   g_assert_true (back.key->oaep_sha256);
   g_assert_true (back.key->second_seal);
+  g_assert_true (back.key->reversed);
+  g_assert_false (back.key->pkcs1);
   g_assert_cmpuint (back.key->session_key_len, ==, 24);
   g_assert_cmpstr (back.trace, ==, "line\n");
 
