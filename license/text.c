@@ -323,6 +323,29 @@ unescape (char *text, gsize len)
 
 /* --- Decoding --------------------------------------------------------- */
 
+/* As g_utf8_validate_len(), which takes its time: only pieces that are not all
+ * ASCII, up to where ASCII begins again, are looked at by it. */
+static gboolean
+is_utf8 (const char *text, gsize len)
+{
+  const guint kinds = tpd_scan_kinds (text, len);
+  gsize at = 0, end;
+
+  if ((kinds & TPD_SCAN_CONTROL) != 0)
+    return g_utf8_validate_len (text, len, NULL);
+  for (; kinds != 0 && at < len; at = end)
+    {
+      end = at + MIN ((gsize) TPD_SCAN_PIECE, len - at);
+      if (tpd_scan_kinds (text + at, end - at) == 0)
+        continue;
+      while (end < len && (guchar) text[end] >= 0x80)
+        end++;
+      if (!g_utf8_validate_len (text + at, end - at, NULL))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 static gboolean
 decode_xml (TpdLicenseText *text, TpdBytes bytes, Form form, GError **error)
 {
@@ -334,8 +357,7 @@ decode_xml (TpdLicenseText *text, TpdBytes bytes, Form form, GError **error)
         bytes.len--;
       if (bytes.len > TPD_LICENSE_TEXT_MAX)
         return damaged (error, "the license is longer than 16 MiB");
-      if (tpd_scan_kinds ((const char *) bytes.data, bytes.len) != 0
-          && !g_utf8_validate_len ((const char *) bytes.data, bytes.len, NULL))
+      if (!is_utf8 ((const char *) bytes.data, bytes.len))
         return damaged (error, "the license is not valid UTF-8");
       text->text = g_malloc (bytes.len + 1);
       memcpy (text->text, bytes.data, bytes.len);

@@ -24,6 +24,8 @@
 #define WAIT_US (100 * 1000)
 /* Names of owners and templates that a thread keeps to itself. */
 #define OWN_NAMES 2000
+/* Files that a thread looks at before it tells the progress, which all share. */
+#define OWN_FILES 16
 
 /* The first error counts. Takes over `error`. */
 static void
@@ -84,6 +86,13 @@ stat_name (TpdScanWorker *worker, const char *name, gboolean is_known)
 }
 
 static void
+tell_progress (TpdScanWorker *worker)
+{
+  tpd_progress_add (worker->shared->progress, worker->files, worker->bytes);
+  worker->files = worker->bytes = 0;
+}
+
+static void
 look_at_name (TpdScanWorker *worker, const char *name, const TpdIndexRow *known)
 {
   TpdScanShared *shared = worker->shared;
@@ -105,7 +114,10 @@ look_at_name (TpdScanWorker *worker, const char *name, const TpdIndexRow *known)
   else if (S_ISREG (worker->st.st_mode))
     {
       tpd_scan_look (worker, name, &worker->st, known);
-      tpd_progress_add (shared->progress, 1, (guint64) worker->st.st_size);
+      worker->files++;
+      worker->bytes += (guint64) worker->st.st_size;
+      if (worker->files == OWN_FILES)
+        tell_progress (worker);
     }
   else if (!S_ISDIR (worker->st.st_mode))
     worker->tally.others++;
@@ -233,6 +245,7 @@ scan_chunk (gpointer data, gpointer thread, const TpdWalkChunk *chunk)
   else if (!tpd_walk_is_cancelled (shared->walk) && !tpd_index_reader_each_unseen (worker->reader, remove_name, worker))
     remove_all_gone (worker);
   close_batch (worker);
+  tell_progress (worker);
   if (tpd_tally_n_names (&worker->tally) > OWN_NAMES)
     give_tally (worker);
 }

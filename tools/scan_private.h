@@ -31,6 +31,8 @@ typedef struct {
   TpdIndexReader *reader; /* NULL: it could not be had */
   TpdTally tally;
 
+  guint64 files, bytes; /* that the progress does not know of yet */
+
   /* The chunk at hand: */
   const TpdWalkDir *dir;
   TpdIndexBatch *batch;

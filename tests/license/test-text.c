@@ -59,6 +59,45 @@ test_utf8 (void)
   assert_decodes (terminated, sizeof terminated, "utf-8-bom", FALSE, SAMPLE);
 }
 
+/* Whole characters and broken ones anywhere: GLib says which texts are good. */
+static void
+test_utf8_that_is_none_is_refused (void)
+{
+  static const char *const pieces[] = {
+    "\xc3\xbc", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\x80", "\xc3", "\xe2\x82", "\xf0\x9f\x98",
+    "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x01"
+  };
+  guint n_good = 0, n_bad = 0;
+
+  for (guint round = 0; round < 20000; round++)
+    {
+      const guint n_pieces = round % 2 == 0 ? 3 : G_N_ELEMENTS (pieces);
+      g_autoptr (GString) bytes = g_string_new ("<XrML>");
+      g_autoptr (TpdLicenseText) text = NULL;
+      g_autoptr (GError) error = NULL;
+      gboolean good;
+
+      for (guint i = 0; i < 4; i++)
+        {
+          for (int n = g_test_rand_int_range (0, 150); n > 0; n--)
+            g_string_append_c (bytes, 'a');
+          g_string_append (bytes, pieces[g_test_rand_int_range (0, (gint32) n_pieces)]);
+        }
+      if (round % 3 == 0)
+        g_string_append (bytes, "</XrML>");
+      good = g_utf8_validate_len (bytes->str, bytes->len, NULL);
+      text = tpd_license_text_decode ((const guint8 *) bytes->str, bytes->len, &error);
+      g_assert_true ((text != NULL) == good);
+      if (good)
+        g_assert_cmpmem (text->text, text->len, bytes->str, bytes->len);
+      else
+        g_assert_error (error, TPD_ERROR, TPD_ERROR_DAMAGED);
+      n_good += good;
+      n_bad += !good;
+    }
+  g_assert_cmpuint (MIN (n_good, n_bad), >, 1000);
+}
+
 static void
 test_utf8_of_even_length_is_not_utf16 (void)
 {
@@ -299,6 +338,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/license-text/utf8", test_utf8);
+  g_test_add_func ("/license-text/utf8-that-is-none-is-refused", test_utf8_that_is_none_is_refused);
   g_test_add_func ("/license-text/utf8-of-even-length-is-not-utf16", test_utf8_of_even_length_is_not_utf16);
   g_test_add_func ("/license-text/utf16", test_utf16);
   g_test_add_func ("/license-text/base64-is-undone-twice", test_base64_is_undone_twice);
