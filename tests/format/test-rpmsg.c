@@ -451,6 +451,19 @@ count_layers (TpdDocument *document)
     }
 }
 
+/* One more protected mail around the one in `*rpmsg`. */
+static void
+attach (GBytes **rpmsg)
+{
+  MadeMail *mail = mail_new (TPD_BODY_HTML, 65001, "<p>layer</p>", 12);
+  g_autoptr (GBytes) compound = NULL;
+
+  mail_add_file (mail, "message.rpmsg", "", FALSE, g_bytes_get_data (*rpmsg, NULL), g_bytes_get_size (*rpmsg));
+  compound = mail_finish (mail, -1);
+  g_bytes_unref (*rpmsg);
+  *rpmsg = protect (&protector, compound);
+}
+
 static GBytes *
 nest (guint layers)
 {
@@ -459,15 +472,7 @@ nest (guint layers)
   g_autoptr (GBytes) rpmsg = protect (&protector, plain);
 
   for (guint i = 0; i < layers; i++)
-    {
-      MadeMail *mail = mail_new (TPD_BODY_HTML, 65001, "<p>layer</p>", 12);
-      g_autoptr (GBytes) compound = NULL;
-
-      mail_add_file (mail, "message.rpmsg", "", FALSE, g_bytes_get_data (rpmsg, NULL), g_bytes_get_size (rpmsg));
-      compound = mail_finish (mail, -1);
-      g_bytes_unref (rpmsg);
-      rpmsg = protect (&protector, compound);
-    }
+    attach (&rpmsg);
   return g_steal_pointer (&rpmsg);
 }
 
@@ -581,15 +586,7 @@ test_nested_other_keys (void)
       g_autoptr (TpdDocument) document = NULL;
 
       if (layers > 0)
-        {
-          MadeMail *mail = mail_new (TPD_BODY_HTML, 65001, "<p>layer</p>", 12);
-          g_autoptr (GBytes) compound = NULL;
-
-          mail_add_file (mail, "message.rpmsg", "", FALSE, g_bytes_get_data (rpmsg, NULL), g_bytes_get_size (rpmsg));
-          compound = mail_finish (mail, -1);
-          g_bytes_unref (rpmsg);
-          rpmsg = protect (&protector, compound);
-        }
+        attach (&rpmsg);
       document = open_made (rpmsg, TRUE, NULL, &error);
       g_assert_no_error (error);
       g_assert_true (document->other_keys);
