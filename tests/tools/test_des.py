@@ -2,40 +2,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """A content key of DES, as clients of 2003 could make one: a pfile of the
 fixtures whose license is sealed anew, with OpenSSL, over eight bytes of key."""
-import base64
 import json
-import re
 import struct
 import unittest
 
-import test_double_key as double
+import sealed
 import tool
-
-import opener  # its directory is known from the import before
 
 
 def with_des_key(text, key, length=8, reserved=0):
     """`text` of a license with the first bytes of its content key for the whole."""
-    start, end = re.search(rb"<ENABLINGBITS[^>]*>\s*<VALUE[^>]*>([^<]*)<", text).span(1)
-    sealed = base64.b64decode(text[start:end])
-    modulus, exponent, size = key
-    outer = opener.message(pow(int.from_bytes(sealed[:size], "big"), exponent, modulus).to_bytes(size, "big"))
-    session = outer[12:struct.unpack_from("<H", outer)[0]]
-    body = opener.aes("ecb", session, sealed[size:])
-    whole, = struct.unpack_from("<H", body, 16)
-    digest = body[16 + whole:16 + whole + 32]
-    inner = struct.pack("<HHHHI", 12 + length, 0xFFFF, length, 8, 0x1001) + body[28:28 + length] + digest
-    inner = struct.pack("<IIII", 2, len(inner), reserved, 0) + inner
-    inner += bytes(-len(inner) % 16)
-    return text[:start] + base64.b64encode(sealed[:size] + opener.aes("ecb", session, inner, way="-e")) + text[end:]
+
+    def again(body):
+        message, digest = sealed.key_and_digest(body)
+        return reserved, struct.pack("<HHHHI", 12 + length, 0xFFFF, length, 8, 0x1001) + message[12:12 + length] + digest
+
+    return sealed.change_body(text, key, again)
 
 
 class Des(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.key = double.tenant_key()
+        cls.key = sealed.tenant_key()
         cls.pfile = next(pfile for pfile in (
-            double.Pfile(tool.SHARE / entry["path"]) for entry in tool.PFILES
+            sealed.Pfile(tool.SHARE / entry["path"]) for entry in tool.PFILES
             if entry["open"] and entry["key_role"] == "cloud" and entry["compare"] == "bytes")
             if b"<ENABLINGBITS type=\"sealed-key-v2\"" in pfile.license)
 

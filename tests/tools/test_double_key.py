@@ -3,80 +3,35 @@
 """Double Key Encryption: a pfile of the fixtures whose content key is sealed
 once more, with OpenSSL and as docs/formats.md has it, to a key that this test
 makes. No genuine file of the kind is public."""
-import base64
 import hashlib
 import json
-import pathlib
-import re
 import struct
-import subprocess
-import sys
 import unittest
 
+import sealed
 import tool
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "fuzz"))
-import opener  # noqa: E402
-
-
-def openssl(*words, data=None):
-    return subprocess.run(["openssl", *words], input=data, capture_output=True, check=True).stdout
-
-
-def tenant_key():
-    tpd = (tool.KEYS / "tpd-cloud.xml").read_bytes()
-    facts = next(key for key in tool.KEY_LIST["tpds"] if key["file"] == "tpd-cloud.xml")
-    return opener.private_key(opener.unseal(opener.field(tpd, "m_strKeyData"), facts["password"], facts["kdf"]))
-
-
-class Pfile:
-    """The parts of a pfile of version 2.1, see docs/formats.md."""
-
-    def __init__(self, path):
-        self.data = path.read_bytes()
-        self.at = 18 + struct.unpack_from("<I", self.data, 14)[0]
-        self.offset, self.length = struct.unpack_from("<II", self.data, self.at + 12)
-
-    @property
-    def license(self):
-        return self.data[self.offset:self.offset + self.length]
-
-    def with_license(self, text):
-        grown = len(text) - self.length
-        data = bytearray(self.data[:self.offset] + text + self.data[self.offset + self.length:])
-        struct.pack_into("<I", data, self.at + 16, len(text))
-        size, = struct.unpack_from("<I", data, self.at)
-        for where in (4, 20, *((32,) if size >= 40 else ())):
-            offset, = struct.unpack_from("<I", data, self.at + where)
-            if offset > self.offset:
-                struct.pack_into("<I", data, self.at + where, offset + grown)
-        return bytes(data)
+from sealed import Pfile, openssl, tenant_key
 
 
 def seal_again(text, key, second, damage=False, header=None, digest_name="sha256", behind=b"", block=None):
     """`text` of a license, its content key sealed to the PEM file `second` too."""
-    start, end = re.search(rb"<ENABLINGBITS[^>]*>\s*<VALUE[^>]*>([^<]*)<", text).span(1)
-    sealed = base64.b64decode(text[start:end])
-    modulus, exponent, size = key
-    outer = opener.message(pow(int.from_bytes(sealed[:size], "big"), exponent, modulus).to_bytes(size, "big"))
-    session = outer[12:struct.unpack_from("<H", outer)[0]]
-    body = opener.aes("ecb", session, sealed[size:])
-    length, = struct.unpack_from("<H", body, 16)
-    message, digest = body[16:16 + length], body[16 + length:16 + length + 32]
-    if block is None:
-        block = openssl("pkeyutl", "-encrypt", "-inkey", str(second), "-pkeyopt", "rsa_padding_mode:oaep",
-                        "-pkeyopt", f"rsa_oaep_md:{digest_name}", "-pkeyopt", f"rsa_mgf1_md:{digest_name}",
-                        data=message + behind)
-    block = bytearray(block)
-    if damage:
-        block[100] ^= 1
-    if header is None:
-        header = struct.pack("<HHHHI", 12 + len(block), 0xFFFF, len(block), 16, 0x1002)
-    inner = header + block + digest
-    inner = struct.pack("<IIII", 2, len(inner), 0, 0) + inner
-    inner += bytes(-len(inner) % 16)
-    again = base64.b64encode(sealed[:size] + opener.aes("ecb", session, inner, way="-e"))
-    return text[:start] + again + text[end:]
+
+    def again(body):
+        message, digest = sealed.key_and_digest(body)
+        inner = block
+        if inner is None:
+            inner = openssl("pkeyutl", "-encrypt", "-inkey", str(second), "-pkeyopt", "rsa_padding_mode:oaep",
+                            "-pkeyopt", f"rsa_oaep_md:{digest_name}", "-pkeyopt", f"rsa_mgf1_md:{digest_name}",
+                            data=message + behind)
+        inner = bytearray(inner)
+        if damage:
+            inner[100] ^= 1
+        front = header
+        if front is None:
+            front = struct.pack("<HHHHI", 12 + len(inner), 0xFFFF, len(inner), 16, 0x1002)
+        return 0, front + inner + digest
+
+    return sealed.change_body(text, key, again)
 
 
 class DoubleKey(unittest.TestCase):
@@ -95,7 +50,7 @@ class DoubleKey(unittest.TestCase):
             if b"<ENABLINGBITS type=\"sealed-key-v2\"" not in pfile.license:
                 continue
             try:
-                opener.content_key(pfile.license.decode("utf-8-sig"), [cls.key])[0]
+                sealed.opener.content_key(pfile.license.decode("utf-8-sig"), [cls.key])[0]
                 cls.samples.append((entry, pfile, seal_again(pfile.license, cls.key, cls.second)))
             except (TypeError, UnicodeDecodeError, struct.error):
                 continue  # a template of another make, SHA-256 for one

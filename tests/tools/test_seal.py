@@ -1,20 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Which of the less usual readings of a sealed key opened it is told."""
-import base64
 import hashlib
 import json
-import re
 import unittest
 
+import sealed
 import tool
 from test_double_key import DoubleKey
-
-
-def with_sealed(text, change):
-    """`text` of a license, its sealed key changed."""
-    start, end = re.search(rb"<ENABLINGBITS[^>]*>\s*<VALUE[^>]*>([^<]*)<", text).span(1)
-    return text[:start] + base64.b64encode(change(base64.b64decode(text[start:end]))) + text[end:]
 
 
 class Seals(unittest.TestCase):
@@ -40,7 +33,7 @@ class Seals(unittest.TestCase):
         self.assertEqual(self.fallbacks(self.pfile.license), [])
 
     def test_reversed_block(self):
-        text = with_sealed(self.pfile.license, lambda bits: bits[:self.size][::-1] + bits[self.size:])
+        text = sealed.change_sealed(self.pfile.license, lambda bits: bits[:self.size][::-1] + bits[self.size:])
         self.assertEqual(self.fallbacks(text), ["rsa-reversed"])
 
     def test_unknown_type(self):
