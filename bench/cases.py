@@ -20,8 +20,8 @@ FORMS = {
     "ooxml-cbc": ("protected", "cbc.docx"),
 }
 RANDOM_READS = 10000  # so many that opening the file does not count
-REST = 0.3  # seconds until the threads of a mount have found their places
-SAMPLES = {"seq": 3, "rand": 6}  # for each repetition, of what scatters most
+REST = 0.3  # seconds until a mount has started, and its threads have found their places
+SAMPLES = {"seq": 4, "rand": 6}  # for each repetition, of what scatters most
 # copyfs reads the plain bytes.
 PROTECTED_GOALS = {
     "seq": [("tpdfs", "gocryptfs", 1.5), ("tpdfs", "copyfs", 0.9)],
@@ -123,7 +123,7 @@ class Bench:
                     self.read("seq", path)
                     if manner != "seq":
                         self.read(manner, path, *words)
-                if manner == "rand":
+                else:
                     time.sleep(REST)
                 result = self.read(manner, path, *words)
             if result["xor"] != expected:
