@@ -11,7 +11,7 @@
  *
  * The words that an answer may carry, as JSON shows them:
  *
- *   pfile-v2-cbc4k    ECB word in a pfile of version 2: read as CBC4K
+ *   pfile-v2-cbc4k    another word in a pfile of version 2: read as CBC4K
  *   mode-word-swapped the mode word was stored in the other byte order
  *   mode-cbc4k        the word was disproved or unknown, and this mode
  *   mode-cbc4k-nopad    proved from the content
@@ -431,6 +431,89 @@ find_other (Case *c, const Reading *own, gboolean *found, GError **error)
   return choose_unpadded (c, 1u << TPD_CIPHER_CBC4K_NOPAD | 1u << TPD_CIPHER_CBC512, TRUE, found, error);
 }
 
+/* --- A word that says CBC512 ------------------------------------------- */
+
+/* Whether `head` is text all over, but for the first block of its segments after
+ * the first. */
+static gboolean
+is_text_between (const guint8 *head, gsize len)
+{
+  guint8 masked[HEAD_MAX];
+  gboolean text;
+
+  memcpy (masked, head, len);
+  for (gsize at = SHARED_HEAD; at < len; at += SHARED_HEAD)
+    memset (masked + at, ' ', MIN (len - at, (gsize) AES_BLOCK));
+  text = text_bits (masked, len) == len;
+  tpd_wipe (masked, sizeof masked);
+  return text;
+}
+
+/*
+ * What the content says of a reading as CBC512 beyond the bytes that all CBC
+ * modes share: by its structure, or as text, in which blocks of noise show.
+ * Fewer than two such blocks could pass for text.
+ */
+static gboolean
+weigh_segments (Case *c, const Reading *own, TpdCheck *check, GError **error)
+{
+  guint8 head[HEAD_MAX];
+  gsize len = (gsize) MIN (own->plain_size, (guint64) sizeof head) / AES_BLOCK * AES_BLOCK;
+
+  if (!check_structure (c, own, SHARED_HEAD, check, error))
+    return FALSE;
+  if (*check != TPD_CHECK_UNKNOWN || len < 2 * SHARED_HEAD + AES_BLOCK)
+    return TRUE;
+  if (!tpd_body_read (c->question->body, own->cipher, head, len, 0, error))
+    return FALSE;
+  if (text_bits (head, len) == len)
+    *check = TPD_CHECK_PROVED;
+  else if (is_text_between (head, len))
+    *check = TPD_CHECK_DISPROVED;
+  tpd_wipe (head, sizeof head);
+  return TRUE;
+}
+
+/*
+ * No genuine file in CBC512 has been seen, and its first 512 bytes are those of
+ * the other CBC modes: what they show does not speak for this one.
+ */
+static gboolean
+keep_cbc512 (Case *c, const Reading *own, GError **error)
+{
+  TpdCheck check = TPD_CHECK_UNKNOWN;
+  g_auto (Reading) padded = { 0 };
+  gboolean found = FALSE;
+
+  if (c->size <= SHARED_HEAD)
+    return choose_unpadded (c, 1u << own->mode, FALSE, &found, error);
+  if (!weigh_segments (c, own, &check, error) || !reading_make (c, TPD_CIPHER_CBC4K, TPD_IV_INDEX, &padded, error))
+    return FALSE;
+  if (check == TPD_CHECK_PROVED)
+    {
+      take (c, own, TPD_PROOF_PLAUSIBLE);
+      return TRUE;
+    }
+  if (check == TPD_CHECK_UNKNOWN && padded.padding_bits == 0)
+    {
+      take (c, own, TPD_PROOF_NONE);
+      return TRUE;
+    }
+  if (check == TPD_CHECK_DISPROVED && padded.padding_bits >= PROVED_BITS)
+    {
+      take_instead (c, &padded, TPD_PROOF_PLAUSIBLE);
+      return TRUE;
+    }
+  if (check == TPD_CHECK_DISPROVED && !choose_unpadded (c, 1u << TPD_CIPHER_CBC4K_NOPAD, TRUE, &found, error))
+    return FALSE;
+  if (found)
+    return TRUE;
+  g_set_error_literal (error, TPD_ERROR, TPD_ERROR_AMBIGUOUS,
+                       "The license names the cipher mode CBC512; beyond the first 512 bytes the content speaks"
+                       " against it, and for no other mode with certainty.");
+  return FALSE;
+}
+
 static gboolean
 set_broken_error (const Case *c, const Reading *own, GError **error)
 {
@@ -470,6 +553,8 @@ keep (Case *c, const Reading *own, GError **error)
     case TPD_CIPHER_ECB:
       take (c, own, plain_proof (c, own));
       return TRUE;
+    case TPD_CIPHER_CBC512:
+      return keep_cbc512 (c, own, error);
     default:
       return choose_unpadded (c, 1u << own->mode, FALSE, &found, error);
     }
@@ -477,19 +562,31 @@ keep (Case *c, const Reading *own, GError **error)
 
 /* The mode that the license states, as far as it is to be believed. */
 static gboolean
-stated_mode (Case *c, TpdCipherMode *mode)
+stated_mode (Case *c, TpdCipherMode *mode, gboolean *known, GError **error)
 {
   guint16 word = c->key->mode_word;
 
-  if (!tpd_cipher_mode_from_word (word, mode))
-    return FALSE;
+  *known = tpd_cipher_mode_from_word (word, mode);
+  if (!*known)
+    return TRUE;
   if ((word & 0xff) == 0xff && word != TPD_MODE_WORD_ECB)
     add (c->answer->fallbacks, "mode-word-swapped");
-  if (c->question->force_cbc4k && *mode == TPD_CIPHER_ECB)
+  if (!c->question->force_cbc4k || *mode == TPD_CIPHER_CBC4K)
+    return TRUE;
+  /* Another word than ECB may be meant: then its padding has to be there. */
+  if (*mode != TPD_CIPHER_ECB && c->size > 0)
     {
-      add (c->answer->fallbacks, "pfile-v2-cbc4k");
-      *mode = TPD_CIPHER_CBC4K;
+      g_auto (Reading) padded = { 0 };
+
+      if (!reading_make (c, TPD_CIPHER_CBC4K, TPD_IV_INDEX, &padded, error))
+        return FALSE;
+      if (padded.padding_bits < (c->stored != TPD_SIZE_UNKNOWN ? 1 : PROVED_BITS))
+        return TRUE;
     }
+  else if (*mode != TPD_CIPHER_ECB)
+    return TRUE;
+  add (c->answer->fallbacks, "pfile-v2-cbc4k");
+  *mode = TPD_CIPHER_CBC4K;
   return TRUE;
 }
 
@@ -497,8 +594,7 @@ static gboolean
 decide (Case *c, GError **error)
 {
   TpdCipherMode mode = TPD_CIPHER_ECB;
-  gboolean known = stated_mode (c, &mode);
-  gboolean found = FALSE;
+  gboolean known = FALSE, found = FALSE;
   g_auto (Reading) own = { 0 };
 
   if (c->size % AES_BLOCK != 0)
@@ -509,7 +605,7 @@ decide (Case *c, GError **error)
                    c->size);
       return FALSE;
     }
-  if (!reading_make (c, mode, TPD_IV_INDEX, &own, error))
+  if (!stated_mode (c, &mode, &known, error) || !reading_make (c, mode, TPD_IV_INDEX, &own, error))
     return FALSE;
   /* Nothing that is said to be nothing is nothing, in whatever mode. */
   if (c->size == 0 && c->stored == 0)

@@ -370,11 +370,91 @@ test_size_law_alone_proves_nothing (void)
     check_body (&(Try){ .plain = text, .len = 1003, .word = words[i], .error = REFUSED (AMBIGUOUS) }, body);
 }
 
+/* --- CBC512, which is not what it is ---------------------------------- */
+
+/* Its first 512 bytes are those of the other CBC modes, and show nothing. */
+static void
+test_cbc512_word_is_wrong (void)
+{
+  g_autofree guint8 *text = make_text (9003);
+  g_autofree guint8 *noise = make_noise (9008, 21);
+  g_autoptr (GByteArray) zip = make_zip (9000);
+
+  for (int offset = 0; offset < 2; offset++)
+    check ((Try){ .plain = zip->data,
+                  .len = zip->len,
+                  .mode = TPD_CIPHER_CBC4K_NOPAD,
+                  .rule = offset ? TPD_IV_OFFSET : TPD_IV_INDEX,
+                  .word = TPD_MODE_WORD_CBC512,
+                  .extension = ".docx",
+                  .proof = TPD_PROOF_PROVEN,
+                  .fallbacks = offset ? "mode-cbc4k-nopad iv-offset" : "mode-cbc4k-nopad iv-index" });
+  /* Thirteen bytes of padding. */
+  check ((Try){ .plain = text,
+                .len = 8995,
+                .mode = TPD_CIPHER_CBC4K,
+                .word = TPD_MODE_WORD_CBC512,
+                .proof = TPD_PROOF_PLAUSIBLE,
+                .fallbacks = "mode-cbc4k" });
+  /* None. */
+  check ((Try){ .plain = text,
+                .len = 8999,
+                .mode = TPD_CIPHER_CBC4K_NOPAD,
+                .word = TPD_MODE_WORD_CBC512,
+                .error = REFUSED (AMBIGUOUS) });
+  /* As much as there is of it decides: four bytes are no chance, fewer may be. */
+  for (gsize len = 8992; len < 9008; len++)
+    if (len % 16 <= 12)
+      check ((Try){ .plain = noise,
+                    .len = len,
+                    .mode = TPD_CIPHER_CBC4K,
+                    .word = TPD_MODE_WORD_CBC512,
+                    .size_unknown = TRUE,
+                    .proof = TPD_PROOF_PLAUSIBLE,
+                    .fallbacks = "mode-cbc4k" });
+    else
+      check ((Try){ .plain = noise,
+                    .len = len,
+                    .mode = TPD_CIPHER_CBC4K,
+                    .word = TPD_MODE_WORD_CBC512,
+                    .size_unknown = len & 1,
+                    .error = REFUSED (AMBIGUOUS) });
+}
+
+/* Such pfiles are always CBC4K; another word is left where the padding says so. */
+static void
+test_v2_any_word_is_cbc4k (void)
+{
+  static const guint16 words[] = { TPD_MODE_WORD_CBC512, TPD_MODE_WORD_CBC4K_NOPAD };
+  g_autofree guint8 *text = make_text (10001);
+  g_autofree guint8 *noise = make_noise (10001, 22);
+
+  for (int kind = 0; kind < 8; kind++)
+    for (gsize len = 9990; len < 10001; len += 5)
+      check ((Try){ .plain = kind & 1 ? noise : text,
+                    .len = len,
+                    .mode = TPD_CIPHER_CBC4K,
+                    .word = words[kind & 2 ? 1 : 0],
+                    .size_unknown = (kind & 4) && len % 16 <= 12,
+                    .force_cbc4k = TRUE,
+                    .proof = TPD_PROOF_PLAUSIBLE,
+                    .fallbacks = "pfile-v2-cbc4k" });
+  check ((Try){ .plain = text,
+                .len = 9990,
+                .mode = TPD_CIPHER_CBC512,
+                .rule = TPD_IV_OFFSET,
+                .word = TPD_MODE_WORD_CBC512,
+                .force_cbc4k = TRUE,
+                .proof = TPD_PROOF_PLAUSIBLE });
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   tpd_secret_init (65536);
+  g_test_add_func ("/mode/cbc512-word-is-wrong", test_cbc512_word_is_wrong);
+  g_test_add_func ("/mode/v2/any-word-is-cbc4k", test_v2_any_word_is_cbc4k);
   g_test_add_func ("/mode/v2/ecb-word-is-cbc4k", test_v2_ecb_word_is_cbc4k);
   g_test_add_func ("/mode/v2/ecb-only-when-proved", test_v2_ecb_only_when_proved);
   g_test_add_func ("/mode/ecb-word/disproved-by-size", test_ecb_word_disproved_by_size);
