@@ -283,11 +283,72 @@ take_proved (Case *c, const Reading *readings, guint n, gsize segment, const Rea
   return FALSE;
 }
 
+/* Whether `head` is text all over, but for the first block of its segments after
+ * the first. */
+static gboolean
+is_text_between (const guint8 *head, gsize len)
+{
+  guint8 masked[HEAD_MAX];
+  gboolean text;
+
+  memcpy (masked, head, len);
+  for (gsize at = SHARED_HEAD; at < len; at += SHARED_HEAD)
+    memset (masked + at, ' ', MIN (len - at, (gsize) AES_BLOCK));
+  text = text_bits (masked, len) == len;
+  tpd_wipe (masked, sizeof masked);
+  return text;
+}
+
+/*
+ * What the content says of a CBC reading beyond the bytes that all CBC modes
+ * share: by its structure, or as text, in which blocks of noise show. Fewer than
+ * two such blocks could pass for text.
+ */
+static gboolean
+weigh_segments (Case *c, const Reading *own, TpdCheck *check, GError **error)
+{
+  guint8 head[HEAD_MAX];
+  gsize len = (gsize) MIN (own->plain_size, (guint64) sizeof head) / AES_BLOCK * AES_BLOCK;
+
+  if (!check_structure (c, own, SHARED_HEAD, check, error))
+    return FALSE;
+  if (*check != TPD_CHECK_UNKNOWN || len < 2 * SHARED_HEAD + AES_BLOCK)
+    return TRUE;
+  if (!tpd_body_read (c->question->body, own->cipher, head, len, 0, error))
+    return FALSE;
+  if (text_bits (head, len) == len)
+    *check = TPD_CHECK_PROVED;
+  else if (is_text_between (head, len))
+    *check = TPD_CHECK_DISPROVED;
+  tpd_wipe (head, sizeof head);
+  return TRUE;
+}
+
+/* Whether the one that is left of `allowed` can be taken instead of the word's: the
+ * content speaks for it, or the size law against CBC512, which has never been seen. */
+static gboolean
+is_only_one (Case *c, const Reading *left, guint allowed, GError **error)
+{
+  const guint all = 1u << TPD_CIPHER_CBC4K_NOPAD | 1u << TPD_CIPHER_CBC512;
+  TpdCheck check = TPD_CHECK_UNKNOWN;
+
+  if (c->size <= SHARED_HEAD)
+    return TRUE;
+  if (!weigh_segments (c, left, &check, error))
+    return FALSE;
+  if (check == TPD_CHECK_PROVED
+      || (check == TPD_CHECK_UNKNOWN && allowed == all && left->mode == TPD_CIPHER_CBC4K_NOPAD))
+    return TRUE;
+  g_set_error_literal (error, TPD_ERROR, TPD_ERROR_AMBIGUOUS,
+                       "The content makes no sense in the cipher mode that the license names, and does not speak for"
+                       " another one with certainty.");
+  return FALSE;
+}
+
 /*
  * Chooses among the unpadded CBC modes in `allowed` (bits of 1 << mode) whose
  * size law holds. `*found` stays FALSE when none is left. `instead` of the
- * license's word even the only one left must be proved by its structure: that
- * no other fits the size law says little, and all share their first bytes.
+ * license's word the content must not speak against the only one left, either.
  */
 static gboolean
 choose_unpadded (Case *c, guint allowed, gboolean instead, gboolean *found, GError **error)
@@ -330,9 +391,10 @@ choose_unpadded (Case *c, guint allowed, gboolean instead, gboolean *found, GErr
       else
         reading_clear (&readings[n]);
     }
-  if (ok && n == 1 && !(instead && c->size > SHARED_HEAD))
+  if (ok && n == 1)
     {
-      ok = reading_look (c, &readings[0], HEAD_MAX, error);
+      ok = (!instead || is_only_one (c, &readings[0], allowed, error))
+           && reading_look (c, &readings[0], HEAD_MAX, error);
       taken = &readings[0];
       proof = plain_proof (c, taken);
     }
@@ -432,47 +494,6 @@ find_other (Case *c, const Reading *own, gboolean *found, GError **error)
 }
 
 /* --- A word that says CBC512 ------------------------------------------- */
-
-/* Whether `head` is text all over, but for the first block of its segments after
- * the first. */
-static gboolean
-is_text_between (const guint8 *head, gsize len)
-{
-  guint8 masked[HEAD_MAX];
-  gboolean text;
-
-  memcpy (masked, head, len);
-  for (gsize at = SHARED_HEAD; at < len; at += SHARED_HEAD)
-    memset (masked + at, ' ', MIN (len - at, (gsize) AES_BLOCK));
-  text = text_bits (masked, len) == len;
-  tpd_wipe (masked, sizeof masked);
-  return text;
-}
-
-/*
- * What the content says of a reading as CBC512 beyond the bytes that all CBC
- * modes share: by its structure, or as text, in which blocks of noise show.
- * Fewer than two such blocks could pass for text.
- */
-static gboolean
-weigh_segments (Case *c, const Reading *own, TpdCheck *check, GError **error)
-{
-  guint8 head[HEAD_MAX];
-  gsize len = (gsize) MIN (own->plain_size, (guint64) sizeof head) / AES_BLOCK * AES_BLOCK;
-
-  if (!check_structure (c, own, SHARED_HEAD, check, error))
-    return FALSE;
-  if (*check != TPD_CHECK_UNKNOWN || len < 2 * SHARED_HEAD + AES_BLOCK)
-    return TRUE;
-  if (!tpd_body_read (c->question->body, own->cipher, head, len, 0, error))
-    return FALSE;
-  if (text_bits (head, len) == len)
-    *check = TPD_CHECK_PROVED;
-  else if (is_text_between (head, len))
-    *check = TPD_CHECK_DISPROVED;
-  tpd_wipe (head, sizeof head);
-  return TRUE;
-}
 
 /*
  * No genuine file in CBC512 has been seen, and its first 512 bytes are those of

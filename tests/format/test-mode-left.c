@@ -370,6 +370,26 @@ test_size_law_alone_proves_nothing (void)
     check_body (&(Try){ .plain = text, .len = 1003, .word = words[i], .error = REFUSED (AMBIGUOUS) }, body);
 }
 
+/* One segment of CBC4K, filled to 4096 bytes: no other mode has that size, and old
+ * servers write the ECB word whatever the truth. */
+static void
+test_one_filled_segment (void)
+{
+  static const guint16 words[] = { TPD_MODE_WORD_ECB, 0x1234 };
+  g_autoptr (GByteArray) zip = make_zip (1500);
+  g_autofree guint8 *text = make_text (1561);
+
+  for (int kind = 0; kind < 4; kind++)
+    check ((Try){ .plain = kind & 1 ? zip->data : text,
+                  .len = kind & 1 ? zip->len : 1561,
+                  .mode = TPD_CIPHER_CBC4K_NOPAD,
+                  .whole = TRUE,
+                  .word = words[kind / 2],
+                  .extension = kind & 1 ? ".docx" : ".txt",
+                  .proof = TPD_PROOF_PLAUSIBLE,
+                  .fallbacks = "mode-cbc4k-nopad" });
+}
+
 /* --- CBC512, which is not what it is ---------------------------------- */
 
 /* Its first 512 bytes are those of the other CBC modes, and show nothing. */
@@ -453,6 +473,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   tpd_secret_init (65536);
+  g_test_add_func ("/mode/one-filled-segment", test_one_filled_segment);
   g_test_add_func ("/mode/cbc512-word-is-wrong", test_cbc512_word_is_wrong);
   g_test_add_func ("/mode/v2/any-word-is-cbc4k", test_v2_any_word_is_cbc4k);
   g_test_add_func ("/mode/v2/ecb-word-is-cbc4k", test_v2_ecb_word_is_cbc4k);
