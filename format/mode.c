@@ -495,6 +495,26 @@ find_other (Case *c, const Reading *own, gboolean *found, GError **error)
 
 /* --- A word that says CBC512 ------------------------------------------- */
 
+/* Whether structure speaks against CBC4K, too, under both of its rules. */
+static gboolean
+is_broken_anyway (Case *c, gboolean *broken, GError **error)
+{
+  static const TpdIvRule rules[] = { TPD_IV_INDEX, TPD_IV_OFFSET };
+
+  *broken = TRUE;
+  for (guint i = 0; i < G_N_ELEMENTS (rules) && *broken; i++)
+    {
+      g_auto (Reading) reading = { 0 };
+      TpdCheck check;
+
+      if (!reading_make (c, TPD_CIPHER_CBC4K_NOPAD, rules[i], &reading, error)
+          || !check_structure (c, &reading, SHARED_HEAD, &check, error))
+        return FALSE;
+      *broken = check == TPD_CHECK_DISPROVED;
+    }
+  return TRUE;
+}
+
 /*
  * No genuine file in CBC512 has been seen, and its first 512 bytes are those of
  * the other CBC modes: what they show does not speak for this one.
@@ -504,18 +524,20 @@ keep_cbc512 (Case *c, const Reading *own, GError **error)
 {
   TpdCheck check = TPD_CHECK_UNKNOWN;
   g_auto (Reading) padded = { 0 };
-  gboolean found = FALSE;
+  gboolean found = FALSE, broken = FALSE;
 
   if (c->size <= SHARED_HEAD)
     return choose_unpadded (c, 1u << own->mode, FALSE, &found, error);
-  if (!weigh_segments (c, own, &check, error) || !reading_make (c, TPD_CIPHER_CBC4K, TPD_IV_INDEX, &padded, error))
+  if (!weigh_segments (c, own, &check, error) || !reading_make (c, TPD_CIPHER_CBC4K, TPD_IV_INDEX, &padded, error)
+      || (check == TPD_CHECK_DISPROVED && !is_broken_anyway (c, &broken, error)))
     return FALSE;
   if (check == TPD_CHECK_PROVED)
     {
       take (c, own, TPD_PROOF_PLAUSIBLE);
       return TRUE;
     }
-  if (check == TPD_CHECK_UNKNOWN && padded.padding_bits == 0)
+  /* What is broken under all readings tells nothing. */
+  if ((check == TPD_CHECK_UNKNOWN || broken) && padded.padding_bits == 0)
     {
       take (c, own, TPD_PROOF_NONE);
       return TRUE;
@@ -564,6 +586,7 @@ is_doubtful (const Reading *own)
 static gboolean
 keep (Case *c, const Reading *own, GError **error)
 {
+  g_auto (Reading) padded = { 0 };
   gboolean found;
 
   switch (own->mode)
@@ -577,8 +600,15 @@ keep (Case *c, const Reading *own, GError **error)
     case TPD_CIPHER_CBC512:
       return keep_cbc512 (c, own, error);
     default:
-      return choose_unpadded (c, 1u << own->mode, FALSE, &found, error);
+      break;
     }
+  /* Padding that is there says which of the two rules it is: that of CBC4K with padding. */
+  if (c->stored != TPD_SIZE_UNKNOWN && c->size > 0 && !reading_make (c, TPD_CIPHER_CBC4K, TPD_IV_INDEX, &padded, error))
+    return FALSE;
+  if (padded.padding_bits < PROVED_BITS)
+    return choose_unpadded (c, 1u << own->mode, FALSE, &found, error);
+  take_instead (c, &padded, TPD_PROOF_PLAUSIBLE);
+  return TRUE;
 }
 
 /* The mode that the license states, as far as it is to be believed. */

@@ -69,6 +69,7 @@ gboolean
 tpd_check_segments (TpdSource *plain, gsize segment, TpdCheck *result, GError **error)
 {
   guint8 head[8];
+  guint bits = 0;
 
   g_return_val_if_fail (segment >= PROOF_DOUBTFUL, FALSE);
   *result = TPD_CHECK_UNKNOWN;
@@ -80,6 +81,10 @@ tpd_check_segments (TpdSource *plain, gsize segment, TpdCheck *result, GError **
     return proof_check_zip (plain, segment, result, error);
   if (tpd_cfb_magic (head, sizeof head))
     return proof_check_cfb (plain, segment, result, error);
+  if (segment == PROOF_WHOLE_SEGMENT && !proof_judge_places (plain, segment, NULL, NULL, &bits, error))
+    return FALSE;
+  if (bits >= PROOF_ENOUGH)
+    *result = TPD_CHECK_PROVED;
   return TRUE;
 }
 

@@ -7,9 +7,8 @@
  * Against a hypothesis: a tree or chain that does not hold, numbers in the
  * allocation tables that no sector has, names that end in the middle. For it:
  * bits of agreement. Allocation tables and names give them by their rules;
- * other sectors when their first bytes are something that noise is not (many
- * equal zeros or ones, or plain text), each counted with the chance that
- * noise looks so in one of all the places looked at.
+ * other sectors when their first bytes are something that noise is not
+ * (proof_places.c).
  */
 #include <string.h>
 
@@ -18,8 +17,6 @@
 #include "format/cfb_private.h"
 #include "format/proof_private.h"
 
-#define PROVED_BITS 32
-#define MAX_PLACES 512
 #define MAX_ENTRIES 16384
 /* Beyond this, chains of streams are not followed: their table costs too much. */
 #define MAX_CHAINED_BYTES (64 * 1024 * 1024)
@@ -181,51 +178,14 @@ judge_roles (Judge *judge, GError **error)
   return TRUE;
 }
 
-/* --- Sectors by what noise is not --------------------------------------- */
-
-/* Bits that speak against noise in one place. */
-static guint
-unlike_noise (const guint8 data[PROOF_DOUBTFUL])
-{
-  /* log2 of the ways to choose n of 16 places, rounded up. */
-  static const guint8 choices[PROOF_DOUBTFUL + 1] = { 0, 4, 7, 10, 11, 13, 13, 14, 14, 14, 13, 13, 11, 10, 7, 4, 0 };
-  guint zeros = 0, ones = 0, text = 0, same;
-
-  for (guint i = 0; i < PROOF_DOUBTFUL; i++)
-    {
-      zeros += data[i] == 0;
-      ones += data[i] == 0xff;
-      text += (data[i] >= 0x20 && data[i] < 0x7f) || data[i] == '\r' || data[i] == '\n' || data[i] == '\t';
-    }
-  same = MAX (zeros, ones);
-  return MAX (text == PROOF_DOUBTFUL ? 22 : 0, same >= 3 ? 8 * same - choices[same] - 1 : 0);
-}
-
+/* A sector that was judged by its role. */
 static gboolean
-judge_places (Judge *judge, GError **error)
+was_judged (gpointer data, guint64 off)
 {
-  guint64 n = (judge->plain->size - 1) / judge->segment;
-  guint64 step = n / MAX_PLACES + 1;
-  guint penalty = g_bit_storage (n / step);
+  const Judge *judge = data;
 
-  for (guint64 i = 1; i <= n; i += step)
-    {
-      guint8 data[PROOF_DOUBTFUL];
-      guint64 off = i * judge->segment;
-      guint bits;
-
-      if (judge->plain->size - off < sizeof data)
-        break;
-      if (off % (1u << judge->cfb->shift) == 0
-          && g_hash_table_contains (judge->judged, GUINT_TO_POINTER ((guint32) (off >> judge->cfb->shift) - 1)))
-        continue;
-      if (!tpd_source_read_exact (judge->plain, data, sizeof data, off, error))
-        return FALSE;
-      bits = unlike_noise (data);
-      if (bits > penalty)
-        judge->bits += bits - penalty;
-    }
-  return TRUE;
+  return off % (1u << judge->cfb->shift) == 0
+         && g_hash_table_contains (judge->judged, GUINT_TO_POINTER ((guint32) (off >> judge->cfb->shift) - 1));
 }
 
 gboolean
@@ -238,11 +198,12 @@ proof_check_cfb (TpdSource *plain, gsize segment, TpdCheck *result, GError **err
 
   *result = TPD_CHECK_UNKNOWN;
   judge.judged = g_hash_table_new (NULL, NULL);
-  holds = cfb != NULL && walk (cfb, &problem) && judge_roles (&judge, &problem) && judge_places (&judge, &problem);
+  holds = cfb != NULL && walk (cfb, &problem) && judge_roles (&judge, &problem)
+          && proof_judge_places (plain, segment, was_judged, &judge, &judge.bits, &problem);
   g_hash_table_unref (judge.judged);
   if (holds)
     {
-      if (judge.bits >= PROVED_BITS)
+      if (judge.bits >= PROOF_ENOUGH)
         *result = TPD_CHECK_PROVED;
       return TRUE;
     }

@@ -10,6 +10,23 @@
 /* How many bytes of [off, off+len) are in doubt. */
 guint64 proof_doubtful (gsize segment, guint64 off, guint64 len);
 
+/*
+ * Adds to `*bits` what speaks against noise in the bytes in doubt of [off, plain->size),
+ * `off` being a multiple of `segment`: of places that `skip` (may be NULL) does not
+ * leave out. Noise gets t bits with a chance below 2^(4-t).
+ */
+typedef gboolean (*ProofSkip) (gpointer data, guint64 off);
+gboolean proof_judge_places (TpdSource *plain, gsize segment, ProofSkip skip, gpointer data, guint *bits,
+                             GError **error);
+
+/* Where the two rules of CBC4K are the question, all places differ under them. With
+ * smaller segments the question is CBC4K or CBC512 too, and some are the same: what
+ * they show is no evidence. */
+#define PROOF_WHOLE_SEGMENT 4096
+
+/* So many bits of agreement chance does not give. */
+#define PROOF_ENOUGH 32
+
 /* `plain` starts like a ZIP package. */
 gboolean proof_check_zip (TpdSource *plain, gsize segment, TpdCheck *result, GError **error);
 /* `plain` starts like a compound file. */

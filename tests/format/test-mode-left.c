@@ -290,6 +290,13 @@ test_nopad_word_is_cbc4k (void)
                 .word = TPD_MODE_WORD_CBC4K_NOPAD,
                 .proof = TPD_PROOF_PLAUSIBLE,
                 .fallbacks = "mode-cbc4k" });
+  /* Eleven bytes of padding, and nothing else to tell the rules apart. */
+  check ((Try){ .plain = noise,
+                .len = 8181,
+                .mode = TPD_CIPHER_CBC4K,
+                .word = TPD_MODE_WORD_CBC4K_NOPAD,
+                .proof = TPD_PROOF_PLAUSIBLE,
+                .fallbacks = "mode-cbc4k" });
 }
 
 /* --- Unknown words ---------------------------------------------------- */
@@ -416,12 +423,15 @@ test_cbc512_word_is_wrong (void)
                 .word = TPD_MODE_WORD_CBC512,
                 .proof = TPD_PROOF_PLAUSIBLE,
                 .fallbacks = "mode-cbc4k" });
-  /* None. */
-  check ((Try){ .plain = text,
-                .len = 8999,
-                .mode = TPD_CIPHER_CBC4K_NOPAD,
-                .word = TPD_MODE_WORD_CBC512,
-                .error = REFUSED (AMBIGUOUS) });
+  /* None: text shows which. */
+  for (int offset = 0; offset < 2; offset++)
+    check ((Try){ .plain = text,
+                  .len = 8999,
+                  .mode = TPD_CIPHER_CBC4K_NOPAD,
+                  .rule = offset ? TPD_IV_OFFSET : TPD_IV_INDEX,
+                  .word = TPD_MODE_WORD_CBC512,
+                  .proof = TPD_PROOF_PROVEN,
+                  .fallbacks = offset ? "mode-cbc4k-nopad iv-offset" : "mode-cbc4k-nopad iv-index" });
   /* As much as there is of it decides: four bytes are no chance, fewer may be. */
   for (gsize len = 8992; len < 9008; len++)
     if (len % 16 <= 12)

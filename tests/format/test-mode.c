@@ -212,13 +212,28 @@ test_nopad_zip_proves_the_rule (void)
 static void
 test_nopad_without_structure_is_ambiguous (void)
 {
-  g_autofree guint8 *text = make_text (9000);
+  g_autofree guint8 *noise = make_noise (9000, 7);
 
-  check ((Try){ .plain = text,
+  check ((Try){ .plain = noise,
                 .len = 9000,
                 .mode = TPD_CIPHER_CBC4K_NOPAD,
                 .word = TPD_MODE_WORD_CBC4K_NOPAD,
                 .error = REFUSED (AMBIGUOUS) });
+}
+
+static void
+test_nopad_text_proves_the_rule (void)
+{
+  g_autofree guint8 *text = make_text (9000);
+
+  for (int offset = 0; offset < 2; offset++)
+    check ((Try){ .plain = text,
+                  .len = 9000,
+                  .mode = TPD_CIPHER_CBC4K_NOPAD,
+                  .rule = offset ? TPD_IV_OFFSET : TPD_IV_INDEX,
+                  .word = TPD_MODE_WORD_CBC4K_NOPAD,
+                  .proof = TPD_PROOF_PROVEN,
+                  .fallbacks = offset ? "iv-offset" : "iv-index" });
 }
 
 static void
@@ -324,6 +339,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mode/nopad/one-segment", test_nopad_one_segment);
   g_test_add_func ("/mode/nopad/zip-proves-the-rule", test_nopad_zip_proves_the_rule);
   g_test_add_func ("/mode/nopad/no-structure-is-ambiguous", test_nopad_without_structure_is_ambiguous);
+  g_test_add_func ("/mode/nopad/text-proves-the-rule", test_nopad_text_proves_the_rule);
   g_test_add_func ("/mode/nopad/forced-rule", test_nopad_forced_rule);
   g_test_add_func ("/mode/nopad/unknown-size-keeps-all", test_nopad_unknown_size_keeps_all);
   g_test_add_func ("/mode/body/empty", test_empty_body);

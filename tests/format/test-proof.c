@@ -401,6 +401,9 @@ test_unknown (void)
   g_autofree guint8 *text = make_text (20000);
   g_autofree guint8 *noise = make_noise (20000, 1);
 
+  g_assert_cmpint (check (text, 20000), ==, TPD_CHECK_PROVED);
+  for (gsize at = SEGMENT; at < 20000; at += SEGMENT)
+    memcpy (text + at, noise + at, 16);
   g_assert_cmpint (check (text, 20000), ==, TPD_CHECK_UNKNOWN);
   g_assert_cmpint (check (noise, 20000), ==, TPD_CHECK_UNKNOWN);
   memcpy (noise, "PK\003\004", 4);
@@ -409,6 +412,55 @@ test_unknown (void)
   memcpy (noise, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 8);
   g_assert_cmpint (check (noise, 20000), ==, TPD_CHECK_DISPROVED);
   g_assert_cmpint (check (noise, 0), ==, TPD_CHECK_UNKNOWN);
+}
+
+/* Text of all kinds, of which one place is in doubt: right it proves itself, and with
+ * noise there it never does. */
+static void
+test_text_of_all_kinds (void)
+{
+  static const struct {
+    const char *text, *charset;
+  } kinds[] = {
+    { "<p style=\"margin:0cm\"><span lang=\"EN-GB\">We meet on Tuesday at ten; bring the figures.</span></p>\r\n",
+      "UTF-8" },
+    { "<p>Уважаемые коллеги, просим подтвердить участие в совещании до пятницы. Спасибо!</p>\r\n", "UTF-8" },
+    { "<p>Уважаемые коллеги, просим подтвердить участие в совещании до пятницы. Спасибо!</p>\r\n", "CP1251" },
+    { "お疲れ様です。来週の会議の資料を添付しますので、ご確認をお願いいたします。\r\n", "UTF-16LE" },
+    { "Können wir die Übergabe auf Dienstag verschieben? Grüße, Jürgen\r\n", "CP1252" },
+    { "请在星期五之前确认您是否参加会议，谢谢大家的配合。\r\n", "GB18030" },
+  };
+  g_autoptr (GRand) chance = g_rand_new_with_seed (29);
+
+  for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
+    {
+      g_autoptr (GByteArray) data = g_byte_array_new ();
+      gsize len;
+      g_autofree char *line = g_convert (kinds[i].text, -1, kinds[i].charset, "UTF-8", NULL, &len, NULL);
+
+      g_assert_nonnull (line);
+      while (data->len < SEGMENT + 700)
+        g_byte_array_append (data, (const guint8 *) line, (guint) len);
+      g_assert_cmpint (check (data->data, data->len), ==, TPD_CHECK_PROVED);
+      for (guint round = 0; round < 500; round++)
+        {
+          for (guint j = 0; j < 16; j++)
+            data->data[SEGMENT + j] = (guint8) g_rand_int (chance);
+          g_assert_cmpint (check (data->data, data->len), ==, TPD_CHECK_UNKNOWN);
+        }
+    }
+}
+
+/* Of data that is compressed nothing is likely, right or wrong. */
+static void
+test_noise_proves_nothing (void)
+{
+  for (guint seed = 1; seed < 200; seed++)
+    {
+      g_autofree guint8 *noise = make_noise (20 * SEGMENT, seed);
+
+      g_assert_cmpint (check (noise, 20 * SEGMENT), ==, TPD_CHECK_UNKNOWN);
+    }
 }
 
 /* A source that cannot be read is no judgement. */
@@ -486,6 +538,8 @@ main (int argc, char **argv)
   g_test_add_func ("/proof/cfb/structures-at-the-border", test_compound);
   g_test_add_func ("/proof/cfb/noise-proves-nothing", test_compound_of_noise);
   g_test_add_func ("/proof/unknown-content", test_unknown);
+  g_test_add_func ("/proof/text-of-all-kinds", test_text_of_all_kinds);
+  g_test_add_func ("/proof/noise-proves-nothing", test_noise_proves_nothing);
   g_test_add_func ("/proof/read-errors-come-through", test_read_errors);
   g_test_add_func ("/proof/magic", test_magic);
   return g_test_run ();
