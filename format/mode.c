@@ -22,169 +22,15 @@
  */
 #include "format/mode.h"
 
-#include <string.h>
-
 #include "base/error.h"
 #include "crypto/secret.h"
 #include "format/body.h"
-#include "format/proof.h"
-
-#define AES_BLOCK 16
-#define HEAD_MAX 4096
-/* CBC512 and CBC4K have the same ciphertext up to here. */
-#define SHARED_HEAD 512
-#define PROVED_BITS 32
-
-/* The question while it is worked on. */
-typedef struct {
-  const TpdModeQuestion *question;
-  TpdContentKey *key;
-  TpdModeAnswer *answer;
-  guint64 stored; /* plain size, or TPD_SIZE_UNKNOWN */
-  guint64 size;   /* of the body */
-} Case;
-
-/* One hypothesis about the body, and what speaks for and against it. */
-typedef struct {
-  TpdCipherMode mode;
-  TpdContentCipher *cipher;
-  gboolean size_broken; /* the size law speaks against it */
-  gboolean padding_broken;
-  guint64 plain_size;
-  guint padding_bits;
-  guint head_bits;
-  gboolean magic_missing;
-} Reading;
-
-static void
-reading_clear (Reading *reading)
-{
-  g_clear_pointer (&reading->cipher, tpd_content_cipher_unref);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Reading, reading_clear)
+#include "format/mode_private.h"
 
 static void
 add (GPtrArray *array, const char *text)
 {
   g_ptr_array_add (array, g_strdup (text));
-}
-
-/* --- Evidence --------------------------------------------------------- */
-
-gboolean
-tpd_mode_size_fits (TpdCipherMode mode, guint64 stored_size, guint64 body_size)
-{
-  /* Also keeps the laws' arithmetic from overflowing. */
-  if (stored_size > body_size || body_size > G_MAXINT64)
-    return FALSE;
-  if (tpd_cipher_mode_body_size (mode, stored_size, FALSE) == body_size)
-    return TRUE;
-  return (mode == TPD_CIPHER_CBC4K_NOPAD || mode == TPD_CIPHER_CBC512)
-         && tpd_cipher_mode_body_size (mode, stored_size, TRUE) == body_size;
-}
-
-static gboolean
-is_text_control (gunichar c)
-{
-  return c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == 0x1a;
-}
-
-/*
- * How unlikely it is that noise looks like this. A byte of noise is a control
- * character with a chance of 1 in 9, and valid UTF-8 far more rarely.
- */
-static guint
-text_bits (const guint8 *head, gsize len)
-{
-  const char *end;
-
-  if (len >= 4 && head[0] == 0xff && head[1] == 0xfe)
-    {
-      guint bits = 16;
-
-      for (gsize i = 2; i + 1 < len; i += 2)
-        {
-          if (head[i + 1] != 0)
-            continue;
-          if ((head[i] < 0x20 && !is_text_control (head[i])) || head[i] == 0x7f)
-            return 0;
-          bits += 8;
-        }
-      return bits;
-    }
-  for (gsize i = 0; i < len; i++)
-    if ((head[i] < 0x20 && !is_text_control (head[i])) || head[i] == 0x7f)
-      return 0;
-  /* The last character may be cut in two. */
-  if (g_utf8_validate_len ((const char *) head, len, &end) || (gsize) ((const char *) head + len - end) < 4)
-    return (guint) len;
-  return (guint) (len / 8);
-}
-
-/*
- * Makes the reading of the body in `mode` and holds it against the size law
- * and, where there is one, the padding. The IV rule matters for CBC4K_NOPAD
- * only, and there only from the second segment on.
- */
-static gboolean
-reading_make (Case *c, TpdCipherMode mode, TpdIvRule rule, Reading *reading, GError **error)
-{
-  guint8 block[AES_BLOCK];
-  guint padding;
-
-  *reading = (Reading){ .mode = mode };
-  reading->cipher = tpd_content_cipher_new (c->key->key->data, c->key->key->len, mode, rule, error);
-  if (reading->cipher == NULL)
-    return FALSE;
-  reading->plain_size = c->stored != TPD_SIZE_UNKNOWN ? c->stored : c->size;
-  if (c->stored != TPD_SIZE_UNKNOWN)
-    reading->size_broken = !tpd_mode_size_fits (mode, c->stored, c->size);
-  if (mode != TPD_CIPHER_CBC4K || reading->size_broken)
-    return TRUE;
-  if (c->size == 0)
-    {
-      reading->size_broken = TRUE;
-      return TRUE;
-    }
-  if (!tpd_body_read (c->question->body, reading->cipher, block, sizeof block, c->size - sizeof block, error))
-    return FALSE;
-  padding = tpd_pkcs7_length (block);
-  tpd_wipe (block, sizeof block);
-  reading->padding_broken = padding == 0 || (c->stored != TPD_SIZE_UNKNOWN && (guint64) padding != c->size - c->stored);
-  if (reading->padding_broken)
-    return TRUE;
-  reading->plain_size = c->size - padding;
-  reading->padding_bits = 8 * padding;
-  return TRUE;
-}
-
-static gboolean
-reading_is_broken (const Reading *reading)
-{
-  return reading->size_broken || reading->padding_broken;
-}
-
-/* Looks at up to `max` bytes at the start of the plaintext. */
-static gboolean
-reading_look (Case *c, Reading *reading, gsize max, GError **error)
-{
-  guint8 head[HEAD_MAX];
-  guint64 certain = reading->plain_size;
-  gsize len;
-  guint bits = 0;
-
-  /* The last block of an unpadded body of unknown size ends in anything. */
-  if (c->stored == TPD_SIZE_UNKNOWN && reading->mode != TPD_CIPHER_CBC4K)
-    certain = certain > AES_BLOCK ? certain - (AES_BLOCK - 1) : MIN (certain, 1);
-  len = (gsize) MIN (certain, (guint64) MIN (max, sizeof head));
-  if (len == 0)
-    return TRUE;
-  if (!tpd_body_read (c->question->body, reading->cipher, head, len, 0, error))
-    return FALSE;
-  reading->magic_missing = tpd_check_magic (head, len, c->question->extension, &bits) == TPD_CHECK_DISPROVED;
-  reading->head_bits = MAX (bits, text_bits (head, len));
-  tpd_wipe (head, sizeof head);
-  return TRUE;
 }
 
 /* --- Taking a reading ------------------------------------------------- */
@@ -240,17 +86,6 @@ take_instead (Case *c, const Reading *reading, TpdProof proof)
 
 /* --- CBC without padding: which one ----------------------------------- */
 
-/* Whether the structure of the content, read under `reading`, holds across segments. */
-static gboolean
-check_structure (Case *c, const Reading *reading, gsize segment, TpdCheck *check, GError **error)
-{
-  g_autoptr (TpdDocument) document =
-      tpd_body_document_new (TPD_KIND_PLAIN, c->question->body, reading->cipher, reading->plain_size);
-  g_autoptr (TpdSource) source = tpd_source_new_document (document);
-
-  return tpd_check_segments (source, segment, check, error);
-}
-
 /*
  * Takes one of `readings`, which differ in the first 16 bytes of the segments
  * after the first and in nothing else: the only one whose structure proves it.
@@ -263,7 +98,7 @@ take_proved (Case *c, const Reading *readings, guint n, gsize segment, const Rea
     {
       TpdCheck check = TPD_CHECK_UNKNOWN;
 
-      if (!check_structure (c, &readings[i], segment, &check, error))
+      if (!reading_check_structure (c, &readings[i], segment, &check, error))
         return FALSE;
       if (check != TPD_CHECK_PROVED)
         continue;
@@ -283,47 +118,6 @@ take_proved (Case *c, const Reading *readings, guint n, gsize segment, const Rea
   return FALSE;
 }
 
-/* Whether `head` is text all over, but for the first block of its segments after
- * the first. */
-static gboolean
-is_text_between (const guint8 *head, gsize len)
-{
-  guint8 masked[HEAD_MAX];
-  gboolean text;
-
-  memcpy (masked, head, len);
-  for (gsize at = SHARED_HEAD; at < len; at += SHARED_HEAD)
-    memset (masked + at, ' ', MIN (len - at, (gsize) AES_BLOCK));
-  text = text_bits (masked, len) == len;
-  tpd_wipe (masked, sizeof masked);
-  return text;
-}
-
-/*
- * What the content says of a CBC reading beyond the bytes that all CBC modes
- * share: by its structure, or as text, in which blocks of noise show. Fewer than
- * two such blocks could pass for text.
- */
-static gboolean
-weigh_segments (Case *c, const Reading *own, TpdCheck *check, GError **error)
-{
-  guint8 head[HEAD_MAX];
-  gsize len = (gsize) MIN (own->plain_size, (guint64) sizeof head) / AES_BLOCK * AES_BLOCK;
-
-  if (!check_structure (c, own, SHARED_HEAD, check, error))
-    return FALSE;
-  if (*check != TPD_CHECK_UNKNOWN || len < 2 * SHARED_HEAD + AES_BLOCK)
-    return TRUE;
-  if (!tpd_body_read (c->question->body, own->cipher, head, len, 0, error))
-    return FALSE;
-  if (text_bits (head, len) == len)
-    *check = TPD_CHECK_PROVED;
-  else if (is_text_between (head, len))
-    *check = TPD_CHECK_DISPROVED;
-  tpd_wipe (head, sizeof head);
-  return TRUE;
-}
-
 /* Whether the one that is left of `allowed` can be taken instead of the word's: the
  * content speaks for it, or the size law against CBC512, which has never been seen. */
 static gboolean
@@ -334,7 +128,7 @@ is_only_one (Case *c, const Reading *left, guint allowed, GError **error)
 
   if (c->size <= SHARED_HEAD)
     return TRUE;
-  if (!weigh_segments (c, left, &check, error))
+  if (!reading_weigh (c, left, &check, error))
     return FALSE;
   if (check == TPD_CHECK_PROVED
       || (check == TPD_CHECK_UNKNOWN && allowed == all && left->mode == TPD_CIPHER_CBC4K_NOPAD))
@@ -508,7 +302,7 @@ is_broken_anyway (Case *c, gboolean *broken, GError **error)
       TpdCheck check;
 
       if (!reading_make (c, TPD_CIPHER_CBC4K_NOPAD, rules[i], &reading, error)
-          || !check_structure (c, &reading, SHARED_HEAD, &check, error))
+          || !reading_check_structure (c, &reading, SHARED_HEAD, &check, error))
         return FALSE;
       *broken = check == TPD_CHECK_DISPROVED;
     }
@@ -528,7 +322,7 @@ keep_cbc512 (Case *c, const Reading *own, GError **error)
 
   if (c->size <= SHARED_HEAD)
     return choose_unpadded (c, 1u << own->mode, FALSE, &found, error);
-  if (!weigh_segments (c, own, &check, error) || !reading_make (c, TPD_CIPHER_CBC4K, TPD_IV_INDEX, &padded, error)
+  if (!reading_weigh (c, own, &check, error) || !reading_make (c, TPD_CIPHER_CBC4K, TPD_IV_INDEX, &padded, error)
       || (check == TPD_CHECK_DISPROVED && !is_broken_anyway (c, &broken, error)))
     return FALSE;
   if (check == TPD_CHECK_PROVED)

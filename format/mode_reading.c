@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One hypothesis about a body, and what speaks for and against it: see format/mode_private.h. */
+#include "format/mode_private.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "crypto/secret.h"
+#include "format/body.h"
+
+void
+reading_clear (Reading *reading)
+{
+  g_clear_pointer (&reading->cipher, tpd_content_cipher_unref);
+}
+/* --- Size, padding, head ---------------------------------------------- */
+
+gboolean
+tpd_mode_size_fits (TpdCipherMode mode, guint64 stored_size, guint64 body_size)
+{
+  /* Also keeps the laws' arithmetic from overflowing. */
+  if (stored_size > body_size || body_size > G_MAXINT64)
+    return FALSE;
+  if (tpd_cipher_mode_body_size (mode, stored_size, FALSE) == body_size)
+    return TRUE;
+  return (mode == TPD_CIPHER_CBC4K_NOPAD || mode == TPD_CIPHER_CBC512)
+         && tpd_cipher_mode_body_size (mode, stored_size, TRUE) == body_size;
+}
+
+static gboolean
+is_text_control (gunichar c)
+{
+  return c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == 0x1a;
+}
+
+/*
+ * How unlikely it is that noise looks like this. A byte of noise is a control
+ * character with a chance of 1 in 9, and valid UTF-8 far more rarely.
+ */
+static guint
+text_bits (const guint8 *head, gsize len)
+{
+  const char *end;
+
+  if (len >= 4 && head[0] == 0xff && head[1] == 0xfe)
+    {
+      guint bits = 16;
+
+      for (gsize i = 2; i + 1 < len; i += 2)
+        {
+          if (head[i + 1] != 0)
+            continue;
+          if ((head[i] < 0x20 && !is_text_control (head[i])) || head[i] == 0x7f)
+            return 0;
+          bits += 8;
+        }
+      return bits;
+    }
+  for (gsize i = 0; i < len; i++)
+    if ((head[i] < 0x20 && !is_text_control (head[i])) || head[i] == 0x7f)
+      return 0;
+  /* The last character may be cut in two. */
+  if (g_utf8_validate_len ((const char *) head, len, &end) || (gsize) ((const char *) head + len - end) < 4)
+    return (guint) len;
+  return (guint) (len / 8);
+}
+
+/*
+ * Makes the reading of the body in `mode` and holds it against the size law
+ * and, where there is one, the padding. The IV rule matters for CBC4K_NOPAD
+ * only, and there only from the second segment on.
+ */
+gboolean
+reading_make (Case *c, TpdCipherMode mode, TpdIvRule rule, Reading *reading, GError **error)
+{
+  guint8 block[AES_BLOCK];
+  guint padding;
+
+  *reading = (Reading){ .mode = mode };
+  reading->cipher = tpd_content_cipher_new (c->key->key->data, c->key->key->len, mode, rule, error);
+  if (reading->cipher == NULL)
+    return FALSE;
+  reading->plain_size = c->stored != TPD_SIZE_UNKNOWN ? c->stored : c->size;
+  if (c->stored != TPD_SIZE_UNKNOWN)
+    reading->size_broken = !tpd_mode_size_fits (mode, c->stored, c->size);
+  if (mode != TPD_CIPHER_CBC4K || reading->size_broken)
+    return TRUE;
+  if (c->size == 0)
+    {
+      reading->size_broken = TRUE;
+      return TRUE;
+    }
+  if (!tpd_body_read (c->question->body, reading->cipher, block, sizeof block, c->size - sizeof block, error))
+    return FALSE;
+  padding = tpd_pkcs7_length (block);
+  tpd_wipe (block, sizeof block);
+  reading->padding_broken = padding == 0 || (c->stored != TPD_SIZE_UNKNOWN && (guint64) padding != c->size - c->stored);
+  if (reading->padding_broken)
+    return TRUE;
+  reading->plain_size = c->size - padding;
+  reading->padding_bits = 8 * padding;
+  return TRUE;
+}
+
+gboolean
+reading_is_broken (const Reading *reading)
+{
+  return reading->size_broken || reading->padding_broken;
+}
+
+/* Looks at up to `max` bytes at the start of the plaintext. */
+gboolean
+reading_look (Case *c, Reading *reading, gsize max, GError **error)
+{
+  guint8 head[HEAD_MAX];
+  guint64 certain = reading->plain_size;
+  gsize len;
+  guint bits = 0;
+
+  /* The last block of an unpadded body of unknown size ends in anything. */
+  if (c->stored == TPD_SIZE_UNKNOWN && reading->mode != TPD_CIPHER_CBC4K)
+    certain = certain > AES_BLOCK ? certain - (AES_BLOCK - 1) : MIN (certain, 1);
+  len = (gsize) MIN (certain, (guint64) MIN (max, sizeof head));
+  if (len == 0)
+    return TRUE;
+  if (!tpd_body_read (c->question->body, reading->cipher, head, len, 0, error))
+    return FALSE;
+  reading->magic_missing = tpd_check_magic (head, len, c->question->extension, &bits) == TPD_CHECK_DISPROVED;
+  reading->head_bits = MAX (bits, text_bits (head, len));
+  tpd_wipe (head, sizeof head);
+  return TRUE;
+}
+
+/* --- Beyond the head --------------------------------------------------- */
+
+/* Whether the structure of the content, read under `reading`, holds across segments. */
+gboolean
+reading_check_structure (Case *c, const Reading *reading, gsize segment, TpdCheck *check, GError **error)
+{
+  g_autoptr (TpdDocument) document =
+      tpd_body_document_new (TPD_KIND_PLAIN, c->question->body, reading->cipher, reading->plain_size);
+  g_autoptr (TpdSource) source = tpd_source_new_document (document);
+
+  return tpd_check_segments (source, segment, check, error);
+}
+
+/* Whether `head` is text all over, but for the first block of its segments after
+ * the first. */
+static gboolean
+is_text_between (const guint8 *head, gsize len)
+{
+  guint8 masked[HEAD_MAX];
+  gboolean text;
+
+  memcpy (masked, head, len);
+  for (gsize at = SHARED_HEAD; at < len; at += SHARED_HEAD)
+    memset (masked + at, ' ', MIN (len - at, (gsize) AES_BLOCK));
+  text = text_bits (masked, len) == len;
+  tpd_wipe (masked, sizeof masked);
+  return text;
+}
+
+/*
+ * What the content says of a CBC reading beyond the bytes that all CBC modes
+ * share: by its structure, or as text, in which blocks of noise show. Fewer than
+ * two such blocks could pass for text.
+ */
+gboolean
+reading_weigh (Case *c, const Reading *own, TpdCheck *check, GError **error)
+{
+  guint8 head[HEAD_MAX];
+  gsize len = (gsize) MIN (own->plain_size, (guint64) sizeof head) / AES_BLOCK * AES_BLOCK;
+
+  if (!reading_check_structure (c, own, SHARED_HEAD, check, error))
+    return FALSE;
+  if (*check != TPD_CHECK_UNKNOWN || len < 2 * SHARED_HEAD + AES_BLOCK)
+    return TRUE;
+  if (!tpd_body_read (c->question->body, own->cipher, head, len, 0, error))
+    return FALSE;
+  if (text_bits (head, len) == len)
+    *check = TPD_CHECK_PROVED;
+  else if (is_text_between (head, len))
+    *check = TPD_CHECK_DISPROVED;
+  tpd_wipe (head, sizeof head);
+  return TRUE;
+}
