@@ -13,7 +13,7 @@ typedef enum {
   TPD_CHECK_PROVED,    /* a checksum or structure that crosses a border of `segment` bytes holds */
 } TpdCheck;
 
-/* Bytes read and inflated by one check at most. */
+/* Bytes read by one check at most; of a ZIP member four times as many are inflated. */
 #define TPD_CHECK_MAX_BYTES (8 * 1024 * 1024)
 
 /*

@@ -23,6 +23,9 @@
 /* A CRC over fewer doubtful bytes than this may hold by chance. */
 #define ENOUGH_DOUBTFUL 4
 
+/* What a member may be inflated to: nothing of it is kept. */
+#define INFLATED_MAX (32 * 1024 * 1024)
+
 typedef struct {
   TpdZip zip;
   gsize segment;
@@ -135,7 +138,7 @@ judge_members (Judge *judge, TpdCheck *result, GError **error)
 
       if (member->doubtful == 0 || (member->method != 0 && member->method != 8)
           || (member->flags & TPD_ZIP_FLAG_ENCRYPTED) != 0 || member->packed > judge->zip.left
-          || member->size > judge->zip.left - member->packed)
+          || member->size > INFLATED_MAX)
         continue;
       if (!check_local (judge, member, &data, &agreed, error))
         {
@@ -145,7 +148,7 @@ judge_members (Judge *judge, TpdCheck *result, GError **error)
       if (data > judge->zip.directory || member->packed > judge->zip.directory - data
           || doubtful (judge, data, member->packed) == 0)
         continue;
-      judge->zip.left -= MIN (judge->zip.left, member->packed + member->size);
+      judge->zip.left -= member->packed;
       if (!tpd_zip_check_data (&judge->zip, member, data, NULL, &holds, error))
         return FALSE;
       *result = holds ? TPD_CHECK_PROVED : TPD_CHECK_DISPROVED;

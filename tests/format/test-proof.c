@@ -314,6 +314,28 @@ test_bounded (void)
   g_assert_cmpint (check (data->data, data->len), ==, TPD_CHECK_UNKNOWN);
 }
 
+/* It is large, but can be read: as it is stored, and as it is deflated. */
+static void
+test_large_member (void)
+{
+  const gsize len = 6 * 1024 * 1024;
+  g_autofree guint8 *noise = make_noise (len, 1);
+  g_autofree guint8 *text = make_text (3 * len);
+
+  for (int kind = 0; kind < 3; kind++)
+    {
+      Zip *zip = zip_new ();
+      g_autoptr (GByteArray) data = NULL;
+
+      zip_add (zip, "large.bin", kind < 2 ? noise : text, kind < 2 ? len : 3 * len, kind == 0 ? 0 : 8, FALSE);
+      data = zip_finish (zip, FALSE);
+      g_assert_cmpuint (data->len, >, 3 * SEGMENT);
+      g_assert_cmpint (check (data->data, data->len), ==, TPD_CHECK_PROVED);
+      data->data[2 * SEGMENT + 3] ^= 0x40;
+      g_assert_cmpint (check (data->data, data->len), ==, TPD_CHECK_DISPROVED);
+    }
+}
+
 /* A small file that inflates to much more than is said. */
 static void
 test_bomb (void)
@@ -533,6 +555,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/proof/zip/deflated-members", GUINT_TO_POINTER (8), test_members);
   g_test_add_func ("/proof/zip/records-at-the-border", test_records);
   g_test_add_func ("/proof/zip/bounded", test_bounded);
+  g_test_add_func ("/proof/zip/large-member", test_large_member);
   g_test_add_func ("/proof/zip/bomb", test_bomb);
   g_test_add_func ("/proof/zip/noise", test_zip_noise);
   g_test_add_func ("/proof/cfb/structures-at-the-border", test_compound);
