@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "crypto/key_header.h"
 #include "crypto/wire_writer.h"
 
 void
@@ -115,12 +116,6 @@ take_key_words (TpdBytes *bytes, TpdContentKey *key, guint32 *session_key_len)
          && tpd_bytes_take_u32le (bytes, &key->flags) && tpd_bytes_take_u32le (bytes, session_key_len);
 }
 
-static gboolean
-is_key_len (gsize len)
-{
-  return len == 16 || len == 24 || len == 32;
-}
-
 gboolean
 tpd_wire_reply_take (TpdBytes *message, guint64 id, TpdUnwrapReply *reply)
 {
@@ -138,8 +133,8 @@ tpd_wire_reply_take (TpdBytes *message, guint64 id, TpdUnwrapReply *reply)
       || !tpd_bytes_take (message, trace_len, &trace))
     return FALSE;
   if (found != id || status > TPD_UNWRAP_UNAVAILABLE || rule > TPD_HASH_RULE_D || (how & ~KEY_ALL) != 0
-      || trace_len > TPD_WIRE_TRACE_MAX || (status == TPD_UNWRAP_OK ? !is_key_len (key_len) : key_len != 0)
-      || (key_len > 0 && !is_key_len (session_key_len)))
+      || trace_len > TPD_WIRE_TRACE_MAX || (status == TPD_UNWRAP_OK ? !tpd_is_aes_key_len (key_len) : key_len != 0)
+      || (key_len > 0 && !tpd_is_aes_key_len (session_key_len)))
     return FALSE;
 
   reply->status = (TpdUnwrapStatus) status;

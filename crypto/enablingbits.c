@@ -288,10 +288,10 @@ size_word_fits (guint16 word, gsize key_len)
 
 /*
  * What follows a sound enabling header: from here on answers may differ. A
- * payload larger than any AES key is
- * a content key that was sealed a second time, by a double key service; what
- * its header says is not public (docs/formats.md). Up to 15 bytes more than a
- * key can also be a size that was damaged, which the fill would hide.
+ * payload larger than any AES key is a content key that was sealed a second
+ * time, by a double key service; what its header says is not public
+ * (docs/formats.md). Up to 15 bytes more than a key can also be a size that was
+ * damaged, which the fill would hide.
  */
 static void
 take_content_key (const Work *work, TpdBytes *body, const EnablingHeader *enabling, const TpdUnwrapRequest *request,

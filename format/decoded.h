@@ -26,8 +26,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdSink, tpd_sink_free)
 gboolean tpd_sink_append (TpdSink *sink, const void *data, gsize len, GError **error);
 /*
  * Where the caller may write what comes next, so that it need not be copied:
- * `*len` bytes, at least one; `wanted` (not 0) of them if that is not much. It is appended with tpd_sink_fill(), and
- * valid until the next call. For sinks of what is no secret.
+ * `*len` bytes, at least one; `wanted` (not 0) of them if that is not much. It is
+ * appended with tpd_sink_fill(), and valid until the next call. For sinks of what
+ * is no secret.
  */
 guint8 *tpd_sink_room (TpdSink *sink, gsize wanted, gsize *len);
 /* Appends the first `len` bytes of what tpd_sink_room() gave. */

@@ -397,7 +397,7 @@ keep (Case *c, const Reading *own, GError **error)
       break;
     }
   /* Padding that is there says which of the two rules it is: that of CBC4K with padding. */
-  if (c->stored != TPD_SIZE_UNKNOWN && c->size > 0 && !reading_make (c, TPD_CIPHER_CBC4K, TPD_IV_INDEX, &padded, error))
+  if (c->stored != TPD_SIZE_UNKNOWN && !reading_make (c, TPD_CIPHER_CBC4K, TPD_IV_INDEX, &padded, error))
     return FALSE;
   if (padded.padding_bits < PROVED_BITS)
     return choose_unpadded (c, 1u << own->mode, FALSE, &found, error);
@@ -419,7 +419,7 @@ stated_mode (Case *c, TpdCipherMode *mode, gboolean *known, GError **error)
   if (!c->question->force_cbc4k || *mode == TPD_CIPHER_CBC4K)
     return TRUE;
   /* Another word than ECB may be meant: then its padding has to be there. */
-  if (*mode != TPD_CIPHER_ECB && c->size > 0)
+  if (*mode != TPD_CIPHER_ECB)
     {
       g_auto (Reading) padded = { 0 };
 
@@ -428,8 +428,6 @@ stated_mode (Case *c, TpdCipherMode *mode, gboolean *known, GError **error)
       if (padded.padding_bits < (c->stored != TPD_SIZE_UNKNOWN ? 1 : PROVED_BITS))
         return TRUE;
     }
-  else if (*mode != TPD_CIPHER_ECB)
-    return TRUE;
   add (c->answer->fallbacks, "pfile-v2-cbc4k");
   *mode = TPD_CIPHER_CBC4K;
   return TRUE;

@@ -13,6 +13,7 @@ reading_clear (Reading *reading)
 {
   g_clear_pointer (&reading->cipher, tpd_content_cipher_unref);
 }
+
 /* --- Size, padding, head ---------------------------------------------- */
 
 gboolean

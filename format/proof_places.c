@@ -9,8 +9,9 @@
  * not.
  *
  * Each model is a probability distribution, so noise reaches t bits with a chance of
- * 2^-t at most. The best of the three is taken, and of each place as much is left out
- * as there are places: in all, noise reaches t bits with a chance below 2^(4-t).
+ * 2^-t at most. The best of them is taken (the last only where all places are in
+ * doubt: proof_private.h), and of each place as much is left out as there are places:
+ * in all, noise reaches t bits with a chance below 2^(4-t).
  */
 #include <string.h>
 

@@ -46,12 +46,34 @@ test_bytes_never_leave_the_view (void)
   g_assert_false (tpd_bytes_slice (&b, 1, G_MAXUINT64, &part));
 }
 
+typedef struct {
+  const char *text, *plain;
+} Encoded;
+
+typedef guint8 *(*Decode) (const char *text, gsize text_len, gsize max, gsize *out_len);
+
+static void
+check_base64 (Decode decode, const Encoded *good, gsize n_good, const char *const *bad, gsize n_bad)
+{
+  gsize len;
+
+  for (gsize i = 0; i < n_good; i++)
+    {
+      g_autofree guint8 *out = decode (good[i].text, strlen (good[i].text), 100, &len);
+      g_assert_nonnull (out);
+      g_assert_cmpmem (out, len, good[i].plain, strlen (good[i].plain));
+    }
+  for (gsize i = 0; i < n_bad; i++)
+    {
+      g_test_message ("%s", bad[i]);
+      g_assert_null (decode (bad[i], strlen (bad[i]), 100, &len));
+    }
+}
+
 static void
 test_base64_is_strict (void)
 {
-  static const struct {
-    const char *text, *plain;
-  } good[] = {
+  static const Encoded good[] = {
     /* RFC 4648 section 10 */
     { "", "" },
     { "Zg==", "f" },
@@ -66,17 +88,7 @@ test_base64_is_strict (void)
                                      "Zm9*", "Zh==", "Zm9=", "====",  "Zm-_" };
   gsize len;
 
-  for (gsize i = 0; i < G_N_ELEMENTS (good); i++)
-    {
-      g_autofree guint8 *out = tpd_base64_decode (good[i].text, strlen (good[i].text), 100, &len);
-      g_assert_nonnull (out);
-      g_assert_cmpmem (out, len, good[i].plain, strlen (good[i].plain));
-    }
-  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
-    {
-      g_test_message ("%s", bad[i]);
-      g_assert_null (tpd_base64_decode (bad[i], strlen (bad[i]), 100, &len));
-    }
+  check_base64 (tpd_base64_decode, good, G_N_ELEMENTS (good), bad, G_N_ELEMENTS (bad));
   g_assert_null (tpd_base64_decode ("Zm9vYmFy", 8, 5, &len));
   g_autofree guint8 *exact = tpd_base64_decode ("Zm9vYmFy", 8, 6, &len);
   g_assert_nonnull (exact);
@@ -85,26 +97,15 @@ test_base64_is_strict (void)
 static void
 test_base64_without_padding (void)
 {
-  static const struct {
-    const char *text, *plain;
-  } good[] = { { "", "" },      { "Zg", "f" },    { "Zm8", "fo" },      { "Zm9v", "foo" },     { " Z\r\ng\n", "f" },
-               { "Zg==", "f" }, { "Zm8=", "fo" }, { "Zm9vYg", "foob" }, { "Zm9vYmE", "fooba" } };
+  static const Encoded good[] = { { "", "" },        { "Zg", "f" },        { "Zm8", "fo" },
+                                  { "Zm9v", "foo" }, { " Z\r\ng\n", "f" }, { "Zg==", "f" },
+                                  { "Zm8=", "fo" },  { "Zm9vYg", "foob" }, { "Zm9vYmE", "fooba" } };
   static const char *const bad[] = {
     "Z", "Zg=", "Zm9vY", "Zh", "Zm9", "Zg===", "Zm9v=", "ZgZg==Zg", "Zm-_", "Zm8*", "="
   };
   gsize len;
 
-  for (gsize i = 0; i < G_N_ELEMENTS (good); i++)
-    {
-      g_autofree guint8 *out = tpd_base64_decode_bare (good[i].text, strlen (good[i].text), 100, &len);
-      g_assert_nonnull (out);
-      g_assert_cmpmem (out, len, good[i].plain, strlen (good[i].plain));
-    }
-  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
-    {
-      g_test_message ("%s", bad[i]);
-      g_assert_null (tpd_base64_decode_bare (bad[i], strlen (bad[i]), 100, &len));
-    }
+  check_base64 (tpd_base64_decode_bare, good, G_N_ELEMENTS (good), bad, G_N_ELEMENTS (bad));
   g_assert_null (tpd_base64_decode_bare ("Zm9vYg", 6, 3, &len));
 }
 
