@@ -216,6 +216,11 @@ make_entry (TpdFs *fs, TpdNode *parent, int dirfd, const char *source, int *fd, 
     errnum = EAGAIN;
   else
     errnum = publish (fs, node, dirfd, source, fd, st, &entry->attr, means == OF_ANY ? &unsized : NULL, &wait);
+  /* The name is another node from now on. Who has the one that went open as a
+   * plain file is not to get the kernel's pages of it, and where they end what
+   * is there now. */
+  if (errnum == ESTALE)
+    tpd_fs_forget_attributes (fs, node->id);
   /* Who gets a listing without it will ask; who looks it up asks right now. */
   if (errnum == TPD_WAIT)
     tpd_decoder_ahead (fs->decoder, wait.source, &wait.stamp, wait.want);

@@ -56,6 +56,13 @@ tpd_fs_counters (TpdFs *fs)
   return g_string_free (line, FALSE);
 }
 
+void
+tpd_fs_forget_attributes (TpdFs *fs, guint64 id)
+{
+  /* A negative offset: no pages, for which the kernel would wait. */
+  fuse_lowlevel_notify_inval_inode (fs->session, id, -1, 0);
+}
+
 TpdOpenOptions
 tpd_fs_open_options (const TpdFs *fs)
 {

@@ -19,7 +19,6 @@
 #include "fs/inode.h"
 #include "fs/keeper.h"
 #include "fs/known.h"
-#include "fs/notify.h"
 #include "fs/options.h"
 #include "fs/passthrough.h"
 #include "fs/report.h"
@@ -67,11 +66,10 @@ typedef struct _TpdFs {
   TpdViews *views; /* NULL with names=source */
   TpdDevices *devices;
   TpdWalkers *walkers;
-  TpdAhead *ahead; /* of directories to be opened; NULL until tpd_fs_start() */
+  TpdAhead *ahead;      /* of directories to be opened; NULL until tpd_fs_start() */
   GThreadPool *listers; /* help to fill large READDIRPLUS replies */
   TpdReport *report;
-  TpdNotifier *notifier; /* NULL until the session exists */
-  TpdKnown *known;       /* NULL until the mount is made */
+  TpdKnown *known; /* NULL until the mount is made */
   TpdDocXattrs *xattrs;
   TpdDecoder *decoder; /* NULL until tpd_fs_start() */
   TpdKeeper *keeper;
@@ -105,6 +103,15 @@ tpd_fs_of (fuse_req_t req)
 {
   return fuse_req_userdata (req);
 }
+
+/*
+ * The attributes that the kernel holds of node `id` no longer hold: when this
+ * returns, it will ask for them before it believes or reads anything of the
+ * node, and drop its pages if they have changed (FUSE_CAP_AUTO_INVAL_DATA).
+ * For request handlers, while the kernel has the node open: it waits for
+ * nothing then, neither pages that are being read nor a node that goes.
+ */
+void tpd_fs_forget_attributes (TpdFs *fs, guint64 id);
 
 /* How documents are opened. */
 TpdOpenOptions tpd_fs_open_options (const TpdFs *fs);

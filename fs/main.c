@@ -146,12 +146,10 @@ serve (TpdFs *fs)
   tpd_fs_start (fs);
   log_start (fs);
   signals = tpd_signals_start (fs);
-  fs->notifier = tpd_notifier_new (fs->session);
   fuse_loop_cfg_set_max_threads (loop, fs->options->threads);
   result = fuse_session_loop_mt (fs->session, loop);
   fuse_loop_cfg_destroy (loop);
   tpd_decoder_stop (fs->decoder); /* answers what is parked */
-  tpd_notifier_free (fs->notifier);
   tpd_signals_stop (signals);
   if (result != 0)
     tpd_error ("the mount on %s broke: %s", fs->mountpoint, g_strerror (ABS (result)));

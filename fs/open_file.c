@@ -237,7 +237,7 @@ static int
 stale (TpdFs *fs, TpdNode *node)
 {
   tpd_fs_count (fs, TPD_COUNT_STALE, 1);
-  tpd_notifier_attributes (fs->notifier, node->id);
+  tpd_fs_forget_attributes (fs, node->id);
   return ESTALE;
 }
 
@@ -310,7 +310,7 @@ open_protected (TpdFs *fs, TpdNode *node, TpdSource *source, int fd, const TpdSt
   if (decoded.error != NULL)
     {
       if (facts->size != published->size)
-        tpd_notifier_attributes (fs->notifier, node->id);
+        tpd_fs_forget_attributes (fs, node->id);
       if (tpd_facts_passes (fs, facts))
         return stale (fs, node);
       return refuse (fs, node, stamp, facts, decoded.error->message);
@@ -331,15 +331,14 @@ open_protected (TpdFs *fs, TpdNode *node, TpdSource *source, int fd, const TpdSt
  * A plain file has been written to since it was published, as log files are
  * all the time. Nothing is wrong with that as long as it is still plain, but
  * the kernel would cut it at the size it knows: it is told to ask again
- * before it reads. Calling it from here cannot hang: no pages are
- * invalidated, and the caller's open() holds the inode.
+ * before it reads.
  */
 static gboolean
 is_still_plain (TpdFs *fs, TpdNode *node, TpdSource *source, const struct stat *st)
 {
   if (!tpd_look_is_plain (fs, source, st))
     return FALSE;
-  fuse_lowlevel_notify_inval_inode (fs->session, node->id, -1, 0);
+  tpd_fs_forget_attributes (fs, node->id);
   return TRUE;
 }
 
@@ -397,7 +396,7 @@ tpd_open_file (TpdFs *fs, TpdNode *node, TpdOpenFile **out, gboolean *keep_cache
   same = tpd_stamp_equal (&stamp, &published);
 
   if (same && is_written_lately (&stamp))
-    fuse_lowlevel_notify_inval_inode (fs->session, node->id, -1, 0);
+    tpd_fs_forget_attributes (fs, node->id);
 
   if ((!facts.known || facts.hinted) && same)
     {
@@ -560,7 +559,7 @@ tpd_open_file_read (TpdFs *fs, TpdOpenFile *file, void *buf, gsize len, guint64 
   tpd_fs_count (fs, TPD_COUNT_READ_ERRORS, 1);
   if (changed)
     {
-      tpd_notifier_attributes (fs->notifier, file->node->id);
+      tpd_fs_forget_attributes (fs, file->node->id);
       return -EIO;
     }
   TpdFacts facts = { .kind = (guint8) file->document->kind };
