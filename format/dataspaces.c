@@ -1,29 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Data spaces of a compound file. The map is followed (stream, data space,
- * transforms), fixed names decide nothing but the kind: files exist that spell
+ * Data spaces of a compound file. The map is followed (dataspaces_map.c), fixed
+ * names decide nothing but the kind as long as it can be: files exist that spell
  * the usual names otherwise. What makes a transform ours is its identifier.
  *
  * Order of work: first the transforms, because they tell whether the file is
  * ours at all; from there on everything that is broken is damage.
  */
-#include "format/dataspaces.h"
-
 #include <string.h>
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "base/text.h"
+#include "format/dataspaces_private.h"
 #include "license/text.h"
 
 #define DRM_GUID "C73DFACD-061F-43B0-8B64-0C620D2A8B50"
 #define DRM_ID "{" DRM_GUID "}"
 #define COMPRESSION_ID "{86DE7F2B-DDCE-486d-B016-405BBE82B8BC}"
 
-#define MAX_STREAM (64 * 1024)
-#define MAX_MAP_ENTRIES 256
-#define MAX_REFERENCES 16
-#define MAX_TRANSFORMS 8
 #define MAX_TRANSFORM_STORAGES 64
 #define MAX_STRING 512
 /* TransformLength and the extensibility header are at most this; the .NET reader has the same limit. */
@@ -31,36 +25,8 @@
 #define PRIMARY_USUAL 512
 #define PRIMARY_MAX (4 * MAX_TRANSFORM_HEADER)
 
-typedef enum {
-  TRANSFORM_OTHER,
-  TRANSFORM_DRM,
-  TRANSFORM_COMPRESSION,
-} TransformType;
-
-/* A transform whose \x06Primary was read. */
-typedef struct {
-  const TpdCfbEntry *storage;
-  const TpdCfbEntry *primary;
-  TransformType type;
-  guint32 license_off, license_len; /* TRANSFORM_DRM only */
-} Transform;
-
-/* One entry of the map: a protected stream. */
-typedef struct {
-  GPtrArray *path; /* of char *: storages, then the stream */
-  char *space;
-} MapEntry;
-
-static void
-map_entry_free (MapEntry *entry)
-{
-  g_ptr_array_unref (entry->path);
-  g_free (entry->space);
-  g_free (entry);
-}
-
-static gboolean
-damaged (GError **error, const char *what)
+gboolean
+dataspaces_damaged (GError **error, const char *what)
 {
   g_set_error (error, TPD_ERROR, TPD_ERROR_DAMAGED, "The protected file is damaged: %s.", what);
   return FALSE;
@@ -69,8 +35,8 @@ damaged (GError **error, const char *what)
 /* --- Primitive encodings ------------------------------------------------ */
 
 /* UNICODE-LP-P4 as UTF-8 ([MS-OFFCRYPTO] 2.1.2): bytes, then padding to 4. */
-static gboolean
-take_utf16 (TpdBytes *bytes, char **out)
+gboolean
+dataspaces_take_utf16 (TpdBytes *bytes, char **out)
 {
   guint32 len;
   const guint8 *data;
@@ -102,9 +68,9 @@ take_utf16 (TpdBytes *bytes, char **out)
   return TRUE;
 }
 
-static gboolean
-find (TpdCfb *cfb, const TpdCfbEntry *from, const char *name, TpdCfbType type, const TpdCfbEntry **entry,
-      GError **error)
+gboolean
+dataspaces_find (TpdCfb *cfb, const TpdCfbEntry *from, const char *name, TpdCfbType type, const TpdCfbEntry **entry,
+                 GError **error)
 {
   if (!tpd_cfb_find (cfb, from, name, entry, error))
     return FALSE;
@@ -124,8 +90,9 @@ parse_primary (TpdBytes bytes, guint64 size, Transform *transform, GError **erro
   g_autofree char *id = NULL;
   g_autofree char *name = NULL;
 
-  if (!tpd_bytes_take_u32le (&bytes, &length) || !tpd_bytes_take_u32le (&bytes, &type) || !take_utf16 (&bytes, &id))
-    return damaged (error, "the header of a transform is cut off");
+  if (!tpd_bytes_take_u32le (&bytes, &length) || !tpd_bytes_take_u32le (&bytes, &type)
+      || !dataspaces_take_utf16 (&bytes, &id))
+    return dataspaces_damaged (error, "the header of a transform is cut off");
   if (g_ascii_strcasecmp (id, DRM_ID) == 0)
     transform->type = TRANSFORM_DRM;
   else if (g_ascii_strcasecmp (id, COMPRESSION_ID) == 0)
@@ -135,11 +102,11 @@ parse_primary (TpdBytes bytes, guint64 size, Transform *transform, GError **erro
 
   /* Bytes between the identifier and TransformLength are an unknown extension. */
   if (length < bytes.pos || length > MAX_TRANSFORM_HEADER || !tpd_bytes_seek (&bytes, length)
-      || !take_utf16 (&bytes, &name))
-    return damaged (error, "the header of its rights management transform is not valid");
+      || !dataspaces_take_utf16 (&bytes, &name))
+    return dataspaces_damaged (error, "the header of its rights management transform is not valid");
   for (guint i = 0; i < G_N_ELEMENTS (version); i++)
     if (!tpd_bytes_take_u16le (&bytes, &version[i]))
-      return damaged (error, "the header of its rights management transform is cut off");
+      return dataspaces_damaged (error, "the header of its rights management transform is cut off");
   if (version[0] > 1)
     {
       g_set_error (error, TPD_ERROR, TPD_ERROR_UNSUPPORTED,
@@ -149,13 +116,13 @@ parse_primary (TpdBytes bytes, guint64 size, Transform *transform, GError **erro
     }
   if (!tpd_bytes_take_u32le (&bytes, &extension) || extension < 4 || extension > MAX_TRANSFORM_HEADER
       || !tpd_bytes_skip (&bytes, extension - 4) || !tpd_bytes_take_u32le (&bytes, &license))
-    return damaged (error, "the header of its rights management transform is not valid");
+    return dataspaces_damaged (error, "the header of its rights management transform is not valid");
   if (license == 0)
-    return damaged (error, "it holds no license");
+    return dataspaces_damaged (error, "it holds no license");
   if (license > TPD_LICENSE_TEXT_MAX)
-    return damaged (error, "its license is larger than any license can be");
+    return dataspaces_damaged (error, "its license is larger than any license can be");
   if (bytes.pos > size || license > size - bytes.pos)
-    return damaged (error, "its license is cut off");
+    return dataspaces_damaged (error, "its license is cut off");
   transform->license_off = (guint32) bytes.pos;
   transform->license_len = license;
   return TRUE;
@@ -168,10 +135,10 @@ read_transform (TpdCfb *cfb, Transform *transform, GError **error)
   static const gsize heads[] = { PRIMARY_USUAL, PRIMARY_MAX };
   g_autoptr (TpdSource) source = NULL;
 
-  if (!find (cfb, transform->storage, "\006Primary", TPD_CFB_STREAM, &transform->primary, error))
+  if (!dataspaces_find (cfb, transform->storage, "\006Primary", TPD_CFB_STREAM, &transform->primary, error))
     return FALSE;
   if (transform->primary == NULL)
-    return damaged (error, "the description of a transform is missing");
+    return dataspaces_damaged (error, "the description of a transform is missing");
   source = tpd_cfb_stream_new (cfb, transform->primary, error);
   if (source == NULL)
     return FALSE;
@@ -245,221 +212,15 @@ read_transforms (TpdCfb *cfb, const TpdCfbEntry *storage, GArray *transforms, Tp
   return TRUE;
 }
 
-static const Transform *
-find_transform (GArray *transforms, const char *name)
-{
-  for (guint i = 0; i < transforms->len; i++)
-    {
-      const Transform *transform = &g_array_index (transforms, Transform, i);
-      if (tpd_cfb_name_equal (transform->storage->name, name))
-        return transform;
-    }
-  return NULL;
-}
-
-/* --- Map and definitions ------------------------------------------------ */
-
-/* [MS-OFFCRYPTO] 2.1.6 */
-static gboolean
-parse_map (TpdBytes bytes, GPtrArray *map)
-{
-  guint32 header, count;
-
-  if (!tpd_bytes_take_u32le (&bytes, &header) || !tpd_bytes_take_u32le (&bytes, &count) || header < 8
-      || !tpd_bytes_seek (&bytes, header) || count > MAX_MAP_ENTRIES)
-    return FALSE;
-  for (guint32 i = 0; i < count; i++)
-    {
-      guint64 start = bytes.pos;
-      guint32 length, references, type;
-      MapEntry *entry = g_new0 (MapEntry, 1);
-
-      entry->path = g_ptr_array_new_with_free_func (g_free);
-      g_ptr_array_add (map, entry);
-      if (!tpd_bytes_take_u32le (&bytes, &length) || !tpd_bytes_take_u32le (&bytes, &references) || references == 0
-          || references > MAX_REFERENCES)
-        return FALSE;
-      for (guint32 j = 0; j < references; j++)
-        {
-          char *name;
-          if (!tpd_bytes_take_u32le (&bytes, &type) || type != (j + 1 < references ? 1 : 0)
-              || !take_utf16 (&bytes, &name))
-            return FALSE;
-          g_ptr_array_add (entry->path, name);
-        }
-      if (!take_utf16 (&bytes, &entry->space) || bytes.pos - start != length)
-        return FALSE;
-    }
-  return TRUE;
-}
-
-/* Names of the transforms of a data space, the one next to the file first
- * ([MS-OFFCRYPTO] 2.1.7). NULL with error. */
-static GPtrArray *
-read_definition (TpdCfb *cfb, const TpdCfbEntry *storage, const char *space, GError **error)
-{
-  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  g_autofree char *path = g_strconcat ("DataSpaceInfo/", space, NULL);
-  const TpdCfbEntry *entry;
-  g_autoptr (GBytes) data = NULL;
-  TpdBytes bytes;
-  guint32 header, count;
-
-  if (!find (cfb, storage, path, TPD_CFB_STREAM, &entry, error))
-    return NULL;
-  if (entry == NULL || entry->size > MAX_STREAM)
-    {
-      damaged (error, "the definition of a data space is missing");
-      return NULL;
-    }
-  if ((data = tpd_cfb_stream_read (cfb, entry, MAX_STREAM, error)) == NULL)
-    return NULL;
-  bytes = tpd_bytes (g_bytes_get_data (data, NULL), g_bytes_get_size (data));
-  if (!tpd_bytes_take_u32le (&bytes, &header) || !tpd_bytes_take_u32le (&bytes, &count) || header < 8
-      || !tpd_bytes_seek (&bytes, header) || count > MAX_TRANSFORMS)
-    {
-      damaged (error, "the definition of a data space is not valid");
-      return NULL;
-    }
-  for (guint32 i = 0; i < count; i++)
-    {
-      char *name;
-      if (!take_utf16 (&bytes, &name))
-        {
-          damaged (error, "the definition of a data space is cut off");
-          return NULL;
-        }
-      g_ptr_array_add (names, name);
-    }
-  return g_steal_pointer (&names);
-}
-
-static GPtrArray *
-read_map (TpdCfb *cfb, const TpdCfbEntry *storage, GError **error)
-{
-  g_autoptr (GPtrArray) map = g_ptr_array_new_with_free_func ((GDestroyNotify) map_entry_free);
-  const TpdCfbEntry *entry;
-  g_autoptr (GBytes) data = NULL;
-
-  if (!find (cfb, storage, "DataSpaceMap", TPD_CFB_STREAM, &entry, error))
-    return NULL;
-  if (entry == NULL || entry->size > MAX_STREAM)
-    {
-      damaged (error, "the map that leads to the protected stream is missing");
-      return NULL;
-    }
-  if ((data = tpd_cfb_stream_read (cfb, entry, MAX_STREAM, error)) == NULL)
-    return NULL;
-  if (!parse_map (tpd_bytes (g_bytes_get_data (data, NULL), g_bytes_get_size (data)), map))
-    {
-      damaged (error, "the map that leads to the protected stream is not valid");
-      return NULL;
-    }
-  return g_steal_pointer (&map);
-}
-
 /* --- Putting it together ------------------------------------------------ */
 
-static gboolean
-is_viewer (const MapEntry *entry)
-{
-  return tpd_cfb_name_equal (g_ptr_array_index (entry->path, entry->path->len - 1), "\tDRMViewerContent");
-}
-
-/* The rights management transform of a data space, NULL if it has none. */
-static gboolean
-resolve (TpdCfb *cfb, const TpdCfbEntry *storage, const MapEntry *entry, GArray *transforms, const Transform **drm,
-         gboolean *compressed, GError **error)
-{
-  g_autoptr (GPtrArray) names = read_definition (cfb, storage, entry->space, error);
-
-  *drm = NULL;
-  *compressed = FALSE;
-  if (names == NULL)
-    return FALSE;
-  for (guint i = 0; i < names->len; i++)
-    {
-      const char *name = g_ptr_array_index (names, i);
-      const Transform *transform = find_transform (transforms, name);
-
-      if (transform != NULL && transform->type == TRANSFORM_DRM && *drm == NULL)
-        *drm = transform;
-      else if (transform != NULL && transform->type == TRANSFORM_COMPRESSION && *drm != NULL)
-        *compressed = TRUE;
-      else
-        {
-          g_autofree char *shown = tpd_display (name);
-          g_set_error (error, TPD_ERROR, TPD_ERROR_UNSUPPORTED,
-                       "The file is protected by rights management and a transform “%s” that is not known.", shown);
-          return FALSE;
-        }
-    }
-  return TRUE;
-}
-
-/* Finds the stream and its transform: the document itself before a copy for viewers. */
-static gboolean
-choose (TpdCfb *cfb, const TpdCfbEntry *storage, GPtrArray *map, GArray *transforms, const MapEntry **chosen,
-        const Transform **drm, gboolean *compressed, GError **error)
-{
-  g_autoptr (GError) first = NULL;
-
-  *chosen = NULL;
-  for (guint pass = 0; pass < 2 && *chosen == NULL; pass++)
-    for (guint i = 0; i < map->len && *chosen == NULL; i++)
-      {
-        const MapEntry *entry = g_ptr_array_index (map, i);
-        g_autoptr (GError) problem = NULL;
-
-        if (is_viewer (entry) != (pass == 1))
-          continue;
-        if (!resolve (cfb, storage, entry, transforms, drm, compressed, &problem))
-          {
-            if (problem->code >= TPD_ERROR_STALE)
-              {
-                g_propagate_error (error, g_steal_pointer (&problem));
-                return FALSE;
-              }
-            if (first == NULL)
-              first = g_steal_pointer (&problem);
-          }
-        else if (*drm != NULL)
-          *chosen = entry;
-      }
-  if (*chosen != NULL)
-    return TRUE;
-  if (first != NULL)
-    {
-      g_propagate_error (error, g_steal_pointer (&first));
-      return FALSE;
-    }
-  return damaged (error, "no stream of it is mapped to its rights management transform");
-}
-
-static gboolean
-find_content (TpdCfb *cfb, const MapEntry *entry, const TpdCfbEntry **content, GError **error)
-{
-  const TpdCfbEntry *at = NULL;
-
-  for (guint i = 0; i < entry->path->len; i++)
-    {
-      TpdCfbType type = i + 1 < entry->path->len ? TPD_CFB_STORAGE : TPD_CFB_STREAM;
-      if (!find (cfb, at, g_ptr_array_index (entry->path, i), type, &at, error))
-        return FALSE;
-      if (at == NULL)
-        return damaged (error, "the protected stream is missing");
-    }
-  *content = at;
-  return TRUE;
-}
-
 static void
-decide_kind (TpdDataSpaces *spaces, const MapEntry *entry, const Transform *drm)
+decide_kind (TpdDataSpaces *spaces, const Chosen *chosen)
 {
-  spaces->kind = kind_of_transform (drm->storage->name);
-  if (tpd_cfb_name_equal (entry->space, "RMEncryptionNoCompression"))
+  spaces->kind = kind_of_transform (chosen->drm->storage->name);
+  if (tpd_cfb_name_equal (chosen->space, "RMEncryptionNoCompression"))
     spaces->kind = TPD_KIND_XPS;
-  else if (spaces->kind != TPD_KIND_XPS && (entry->space[0] == '\t' || spaces->content.name[0] == '\t'))
+  else if (spaces->kind != TPD_KIND_XPS && (chosen->space[0] == '\t' || spaces->content.name[0] == '\t'))
     spaces->kind = TPD_KIND_OLE;
 }
 
@@ -473,7 +234,7 @@ read_label (TpdCfb *cfb, const TpdCfbEntry *transforms, TpdDataSpaces *spaces, G
   g_autofree char *text = NULL;
   const char *start;
 
-  if (!find (cfb, transforms, "LabelInfo", TPD_CFB_STREAM, &entry, error))
+  if (!dataspaces_find (cfb, transforms, "LabelInfo", TPD_CFB_STREAM, &entry, error))
     return FALSE;
   if (entry == NULL)
     return TRUE;
@@ -485,7 +246,7 @@ read_label (TpdCfb *cfb, const TpdCfbEntry *transforms, TpdDataSpaces *spaces, G
           g_propagate_error (error, g_steal_pointer (&problem));
           return FALSE;
         }
-      spaces->warning = g_strdup ("The label information of the file cannot be read.");
+      g_ptr_array_add (spaces->warnings, g_strdup ("The label information of the file cannot be read."));
       return TRUE;
     }
   if (g_bytes_get_size (data) == 0)
@@ -500,23 +261,59 @@ void
 tpd_dataspaces_clear (TpdDataSpaces *spaces)
 {
   g_clear_pointer (&spaces->label_info, g_free);
-  g_clear_pointer (&spaces->warning, g_free);
+  g_clear_pointer (&spaces->warnings, g_ptr_array_unref);
+}
+
+/* Whether a password protects the file, as far as its names tell ([MS-OFFCRYPTO] 2.3.4). */
+static gboolean
+has_password (TpdCfb *cfb, const TpdCfbEntry *info, gboolean *password, GError **error)
+{
+  const TpdCfbEntry *entry;
+
+  if (!dataspaces_find (cfb, NULL, "EncryptionInfo", TPD_CFB_STREAM, &entry, error)
+      || (entry == NULL && info != NULL
+          && !dataspaces_find (cfb, info, "StrongEncryptionTransform", TPD_CFB_STORAGE, &entry, error)))
+    return FALSE;
+  *password = entry != NULL;
+  return TRUE;
+}
+
+/*
+ * No rights management was found. A stream that nothing else would call so
+ * shows all the same that it was there: such a file must not pass for plain.
+ */
+static void
+explain_nothing (TpdCfb *cfb, const TpdCfbEntry *info, TpdDataSpaces *spaces, GError **error)
+{
+  const TpdCfbEntry *content;
+  gboolean password = FALSE;
+  TpdKind kind;
+
+  if (!dataspaces_find_usual (cfb, &content, &kind, error)
+      || (content != NULL && !has_password (cfb, info, &password, error)))
+    return;
+  if (content == NULL || password)
+    {
+      g_set_error (error, TPD_ERROR, TPD_ERROR_NOT_PROTECTED, "The file is not protected by rights management.");
+      return;
+    }
+  spaces->kind = kind;
+  dataspaces_damaged (error, "it has protected content, but what should tell of its license is missing");
 }
 
 gboolean
 tpd_dataspaces_read (TpdCfb *cfb, TpdDataSpaces *spaces, GError **error)
 {
   g_autoptr (GArray) transforms = g_array_new (FALSE, FALSE, sizeof (Transform));
-  g_autoptr (GPtrArray) map = NULL;
   g_autoptr (GError) broken = NULL;
-  const TpdCfbEntry *storage, *info = NULL, *content = NULL;
-  const MapEntry *entry;
-  const Transform *drm = NULL;
+  g_autofree char *space = NULL;
+  const TpdCfbEntry *storage, *info = NULL;
   gboolean has_drm = FALSE;
+  Chosen chosen;
 
   *spaces = (TpdDataSpaces){ .kind = TPD_KIND_OOXML };
-  if (!find (cfb, NULL, TPD_DATASPACES_STORAGE, TPD_CFB_STORAGE, &storage, error)
-      || (storage != NULL && !find (cfb, storage, "TransformInfo", TPD_CFB_STORAGE, &info, error))
+  if (!dataspaces_find (cfb, NULL, TPD_DATASPACES_STORAGE, TPD_CFB_STORAGE, &storage, error)
+      || (storage != NULL && !dataspaces_find (cfb, storage, "TransformInfo", TPD_CFB_STORAGE, &info, error))
       || (info != NULL && !read_transforms (cfb, info, transforms, spaces, &broken, error)))
     return FALSE;
   for (guint i = 0; i < transforms->len; i++)
@@ -535,20 +332,22 @@ tpd_dataspaces_read (TpdCfb *cfb, TpdDataSpaces *spaces, GError **error)
     }
   if (!has_drm)
     {
-      g_set_error (error, TPD_ERROR, TPD_ERROR_NOT_PROTECTED, "The file is not protected by rights management.");
+      explain_nothing (cfb, info, spaces, error);
       return FALSE;
     }
 
-  if ((map = read_map (cfb, storage, error)) == NULL
-      || !choose (cfb, storage, map, transforms, &entry, &drm, &spaces->compressed, error)
-      || !find_content (cfb, entry, &content, error) || !read_label (cfb, info, spaces, error))
+  spaces->warnings = g_ptr_array_new_with_free_func (g_free);
+  if (!dataspaces_choose (cfb, storage, transforms, &chosen, spaces->warnings, error))
     return FALSE;
-  spaces->content = *content;
-  spaces->primary = *drm->primary;
-  spaces->license_off = drm->license_off;
-  spaces->license_len = drm->license_len;
-  spaces->compressed = spaces->compressed || is_viewer (entry);
-  decide_kind (spaces, entry, drm);
+  space = chosen.space;
+  if (!read_label (cfb, info, spaces, error))
+    return FALSE;
+  spaces->content = *chosen.content;
+  spaces->primary = *chosen.drm->primary;
+  spaces->license_off = chosen.drm->license_off;
+  spaces->license_len = chosen.drm->license_len;
+  spaces->compressed = chosen.compressed || chosen.viewer;
+  decide_kind (spaces, &chosen);
   return TRUE;
 }
 

@@ -23,7 +23,7 @@ typedef struct {
   gboolean compressed; /* behind the encryption lies a compression */
   TpdKind kind;        /* OOXML, OLE or XPS, by the names used */
   char *label_info;    /* UTF-8 XML of the clear label, or NULL */
-  char *warning;       /* sentence, or NULL */
+  GPtrArray *warnings; /* of char *: sentences; NULL before they can be any */
 } TpdDataSpaces;
 
 void tpd_dataspaces_clear (TpdDataSpaces *spaces);
@@ -32,8 +32,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TpdDataSpaces, tpd_dataspaces_clear)
 /*
  * Reads the data spaces of `cfb`. Errors: TPD_ERROR_NOT_PROTECTED (none, or
  * none with rights management: password encryption), TPD_ERROR_DAMAGED (rights
- * management, but the way to stream or license is broken; `spaces->kind` is
- * set then), TPD_ERROR_UNSUPPORTED and those of the source.
+ * management, but the way to stream or license is broken or missing;
+ * `spaces->kind` is set then), TPD_ERROR_UNSUPPORTED and those of the source.
  */
 gboolean tpd_dataspaces_read (TpdCfb *cfb, TpdDataSpaces *spaces, GError **error);
 

@@ -20,9 +20,10 @@
 #define AES_BLOCK 16
 /* Content up to this size has its chain followed by the probe. */
 #define PROBE_CHAIN_MAX (1024 * 1024)
-/* How much of a file whose directory is lost is searched for a transform. */
-#define SEARCH_BYTES (1024 * 1024)
-#define SEARCH_PIECE (64 * 1024)
+/* How much of either end of a file whose directory is lost is searched for a
+ * transform: a license may stand in front of the content or behind it. */
+#define SEARCH_BYTES (4 * 1024 * 1024)
+#define SEARCH_PIECE (256 * 1024)
 #define SEARCH_OVERLAP 128
 
 /* TpdProbe.layout: entries are valid for any TpdCfb of the same file. */
@@ -45,11 +46,15 @@ static gboolean
 search_drm (TpdSource *source)
 {
   g_autofree guint8 *data = g_malloc (SEARCH_PIECE);
-  guint64 end = MIN (source->size, (guint64) SEARCH_BYTES);
+  guint64 tail = source->size > SEARCH_BYTES ? source->size - SEARCH_BYTES : 0;
 
-  for (guint64 off = 0; off < end; off += SEARCH_PIECE - SEARCH_OVERLAP)
+  for (guint64 off = 0; off < source->size; off += SEARCH_PIECE - SEARCH_OVERLAP)
     {
-      gssize n = tpd_source_pread (source, data, SEARCH_PIECE, off, NULL);
+      gssize n;
+
+      if (off >= SEARCH_BYTES)
+        off = MAX (off, tail);
+      n = tpd_source_pread (source, data, SEARCH_PIECE, off, NULL);
       if (n <= 0)
         return FALSE;
       if (tpd_dataspaces_contains_drm (data, (gsize) n))
@@ -139,10 +144,10 @@ probe_spaces (TpdCfb *cfb, TpdProbe *probe)
   probe->verdict = TPD_VERDICT_OK;
   probe->size_class = TPD_SIZE_EXACT;
   probe->metadata = g_steal_pointer (&spaces.label_info);
-  if (spaces.warning != NULL)
+  if (spaces.warnings->len > 0)
     {
-      probe->warnings = g_new0 (char *, 2);
-      probe->warnings[0] = g_steal_pointer (&spaces.warning);
+      g_ptr_array_add (spaces.warnings, NULL);
+      probe->warnings = (char **) g_ptr_array_free (g_steal_pointer (&spaces.warnings), FALSE);
     }
   if (spaces.compressed)
     {
@@ -167,11 +172,10 @@ office_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (TpdCfb) cfb = tpd_cfb_open (source, &error);
-  const TpdCfbEntry *storage = NULL;
 
-  if (cfb == NULL || !tpd_cfb_find (cfb, NULL, TPD_DATASPACES_STORAGE, &storage, &error))
+  if (cfb == NULL || tpd_cfb_children (cfb, tpd_cfb_root (cfb), &error) == NULL)
     fail_unreadable (source, error, probe);
-  else if (storage != NULL && storage->type == TPD_CFB_STORAGE)
+  else
     probe_spaces (cfb, probe);
 }
 

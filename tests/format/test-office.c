@@ -310,6 +310,31 @@ test_directory_lost (void)
     }
 }
 
+/* The same of large files, wherever the transform stands. */
+static void
+test_directory_lost_large (void)
+{
+  static const guint64 tails[] = { 0, 3 * 1024 * 1024, 20 * 1024 * 1024 };
+  g_autoptr (TpdSource) file = share_open (find_entry ("Verträge/2012/budget v2-37.docx"));
+
+  for (guint i = 0; i < G_N_ELEMENTS (tails); i++)
+    for (guint behind = 0; behind < 2; behind++)
+      {
+        gsize size = (gsize) (file->size + tails[i]), at = behind ? (gsize) tails[i] : 0;
+        g_autofree guint8 *data = make_noise (size, 5);
+        g_autoptr (TpdSource) source = NULL;
+        g_autoptr (TpdProbe) probe = NULL;
+
+        g_assert_true (tpd_source_read_exact (file, data + at, file->size, 0, NULL));
+        g_assert_true (tpd_source_read_exact (file, data, 512, 0, NULL));
+        put_u32 (data + 48, 0x00ffffff);
+        source = source_from (data, size);
+        probe = tpd_probe (source, NULL);
+        g_assert_cmpstr (tpd_verdict_word (probe->verdict), ==, "damaged");
+        g_assert_cmpint (probe->kind, ==, TPD_KIND_OOXML);
+      }
+}
+
 /* --- Containers made by hand -------------------------------------------- */
 
 static void
@@ -345,6 +370,7 @@ typedef struct {
   const char *what;
   const char *stream, *space, *transform; /* names */
   const char *map_stream;                 /* as the map spells it */
+  const char *map_first;                  /* the map has another entry, in front: this stream */
   const char *id;
   const char *second_id; /* another transform behind the first */
   guint surplus;         /* bytes between identifier and name */
@@ -354,6 +380,9 @@ typedef struct {
   gboolean license_empty;
   guint license_cut; /* the license is said to be so much longer */
   gboolean no_map, bad_map, storage_map, no_definition, no_primary;
+  gboolean no_spaces, no_transforms; /* they are called something else */
+  gboolean another;                  /* there is a stream "Another" */
+  gboolean warned;
   gboolean zero;      /* stated plain size is 0, else: */
   gint64 length;      /* stated plain size */
   gsize content_size; /* only so much of the content */
@@ -388,21 +417,31 @@ make_primary (const Make *make, const char *id, GByteArray *out)
 }
 
 static void
-make_map (const Make *make, const char *stream, const char *space, GByteArray *out)
+add_map_entry (GByteArray *out, gboolean below, const char *stream, const char *space)
 {
-  add_u32 (out, 8);
-  add_u32 (out, make->bad_map ? 1000000 : 1);
+  guint start = out->len;
+
   add_u32 (out, 0);
-  add_u32 (out, make->storage_map ? 2 : 1);
-  if (make->storage_map)
+  add_u32 (out, below ? 2 : 1);
+  if (below)
     {
       add_u32 (out, 1);
       add_text (out, "\006DATASPACES");
     }
   add_u32 (out, 0);
-  add_text (out, make->map_stream != NULL ? make->map_stream : stream);
+  add_text (out, stream);
   add_text (out, space);
-  put_u32 (out->data + 8, out->len - 8);
+  put_u32 (out->data + start, out->len - start);
+}
+
+static void
+make_map (const Make *make, const char *stream, const char *space, GByteArray *out)
+{
+  add_u32 (out, 8);
+  add_u32 (out, make->bad_map ? 1000000 : make->map_first != NULL ? 2 : 1);
+  if (make->map_first != NULL)
+    add_map_entry (out, FALSE, make->map_first, space);
+  add_map_entry (out, make->storage_map, make->map_stream != NULL ? make->map_stream : stream, space);
 }
 
 static GBytes *
@@ -434,14 +473,16 @@ make_container (const Make *make)
   make_primary (make, make->second_id != NULL ? make->second_id : "", second);
 
   image_add_entry (image, "Root Entry", 5, NO_ENTRY, NO_ENTRY, 1, END_OF_CHAIN, 0);
-  image_add_entry (image, "\006DataSpaces", 1, NO_ENTRY, make->storage_map ? NO_ENTRY : 2, 3, 0, 0);
+  image_add_entry (image, make->no_spaces ? "DataSpaces" : "\006DataSpaces", 1, NO_ENTRY,
+                   make->storage_map ? NO_ENTRY : 2, 3, 0, 0);
   if (make->storage_map)
     image_add_entry (image, "unused", 1, NO_ENTRY, NO_ENTRY, NO_ENTRY, 0, 0);
   else
-    image_add_stream (image, stream, NO_ENTRY, NO_ENTRY, content, content_size);
+    image_add_stream (image, stream, NO_ENTRY, make->another ? 12 : NO_ENTRY, content, content_size);
   image_add_stream (image, make->no_map ? "Map" : "DataSpaceMap", NO_ENTRY, 4, map->data, map->len);
   image_add_entry (image, "DataSpaceInfo", 1, NO_ENTRY, 5, 6, 0, 0);
-  image_add_entry (image, "TransformInfo", 1, NO_ENTRY, make->storage_map ? 12 : NO_ENTRY, 7, 0, 0);
+  image_add_entry (image, make->no_transforms ? "Transforms" : "TransformInfo", 1, NO_ENTRY,
+                   make->storage_map ? 12 : NO_ENTRY, 7, 0, 0);
   image_add_stream (image, make->no_definition ? "other" : space, NO_ENTRY, NO_ENTRY, definition->data,
                     definition->len);
   image_add_entry (image, transform, 1, NO_ENTRY, 9, 8, 0, 0);
@@ -452,6 +493,8 @@ make_container (const Make *make)
   image_add_stream (image, "LabelInfo", NO_ENTRY, NO_ENTRY, label, make->label);
   if (make->storage_map)
     image_add_stream (image, stream, NO_ENTRY, NO_ENTRY, content, content_size);
+  if (make->another)
+    image_add_stream (image, "Another", NO_ENTRY, NO_ENTRY, content, 4);
   return image_finish (image);
 }
 
@@ -491,11 +534,55 @@ static const Make makes[] = {
     .no_primary = TRUE,
     .verdict = TPD_VERDICT_NOT_PROTECTED },
 
-  { .what = "no map", .no_map = TRUE, .verdict = TPD_VERDICT_DAMAGED },
-  { .what = "map with a million entries", .bad_map = TRUE, .verdict = TPD_VERDICT_DAMAGED },
-  { .what = "map to nothing", .map_stream = "Nothing", .verdict = TPD_VERDICT_DAMAGED },
-  { .what = "map to a storage", .map_stream = "\006DataSpaces", .verdict = TPD_VERDICT_DAMAGED },
-  { .what = "no definition", .no_definition = TRUE, .verdict = TPD_VERDICT_DAMAGED },
+  { .what = "map to nothing, then to the stream", .map_first = "Nothing" },
+  { .what = "map to a storage, then to the stream", .map_first = "\006DataSpaces" },
+  { .what = "map to the stream twice", .map_first = "ENCRYPTEDPackage" },
+  { .what = "map to the stream and to nothing", .map_first = "EncryptedPackage", .map_stream = "Nothing" },
+  { .what = "map to nothing, then to a stream of its own name", .map_first = "Nothing", .stream = "Part" },
+
+  { .what = "map to another stream, then to the usual one", .map_first = "Another", .another = TRUE, .warned = TRUE },
+
+  { .what = "no map", .no_map = TRUE, .warned = TRUE },
+  { .what = "map with a million entries", .bad_map = TRUE, .warned = TRUE },
+  { .what = "map to nothing", .map_stream = "Nothing", .warned = TRUE },
+  { .what = "map to a storage", .map_stream = "\006DataSpaces", .warned = TRUE },
+  { .what = "no definition", .no_definition = TRUE, .warned = TRUE },
+  { .what = "binary without a map",
+    .stream = "\tDRMContent",
+    .space = "\tDRMDataSpace",
+    .transform = "\tDRMTransform",
+    .no_map = TRUE,
+    .warned = TRUE,
+    .kind = TPD_KIND_OLE },
+  { .what = "no map to a stream of its own name", .stream = "Part", .no_map = TRUE, .verdict = TPD_VERDICT_DAMAGED },
+  { .what = "map to nothing, the stream has its own name",
+    .stream = "Part",
+    .map_stream = "Nothing",
+    .verdict = TPD_VERDICT_DAMAGED },
+  { .what = "two transforms that it can be", .second_id = DRM_ID, .no_map = TRUE, .verdict = TPD_VERDICT_DAMAGED },
+
+  /* Protected all the same, and nothing left of the license. */
+  { .what = "no data spaces", .no_spaces = TRUE, .verdict = TPD_VERDICT_DAMAGED },
+  { .what = "no transforms", .no_transforms = TRUE, .verdict = TPD_VERDICT_DAMAGED },
+  { .what = "no transforms in a binary file",
+    .stream = "\tDRMContent",
+    .no_transforms = TRUE,
+    .kind = TPD_KIND_OLE,
+    .verdict = TPD_VERDICT_DAMAGED },
+  { .what = "no transforms for viewers",
+    .stream = "\tDRMViewerContent",
+    .no_transforms = TRUE,
+    .kind = TPD_KIND_OLE,
+    .verdict = TPD_VERDICT_DAMAGED },
+  { .what = "a transform of its own name without description",
+    .transform = "Transform",
+    .no_primary = TRUE,
+    .verdict = TPD_VERDICT_DAMAGED },
+  { .what = "no data spaces, and a stream of any name",
+    .stream = "Part",
+    .no_spaces = TRUE,
+    .verdict = TPD_VERDICT_NOT_PROTECTED },
+
   { .what = "no description", .no_primary = TRUE, .verdict = TPD_VERDICT_DAMAGED },
   { .what = "transform length too short", .length_lies = TRUE, .verdict = TPD_VERDICT_DAMAGED },
   { .what = "transform length too long", .surplus = 8000, .verdict = TPD_VERDICT_DAMAGED },
@@ -547,7 +634,7 @@ test_made (void)
       g_assert_cmpmem (g_bytes_get_data (license, NULL), g_bytes_get_size (license), "<XrML/>     ", 12);
       g_assert_cmpuint (probe->plain_size, ==, make->content_size != 0 ? 0 : make->length != 0 ? make->length : 5000);
       g_assert_true ((probe->metadata != NULL) == (make->label == 1000));
-      g_assert_true ((probe->warnings != NULL) == (make->label > 1000));
+      g_assert_true ((probe->warnings != NULL) == (make->label > 1000 || make->warned));
     }
 }
 
@@ -695,7 +782,8 @@ main (int argc, char **argv)
   g_test_add_func ("/office/truncated-never-gives-other-bytes", test_truncated);
   g_test_add_data_func ("/office/failing-reads-are-errors", GINT_TO_POINTER (FAULT_EIO), test_read_errors);
   g_test_add_data_func ("/office/short-reads-are-errors", GINT_TO_POINTER (FAULT_SHORT), test_read_errors);
-  g_test_add_func ("/office/lost-directory", test_directory_lost);
+  g_test_add_func ("/office/lost-directory/signs", test_directory_lost);
+  g_test_add_func ("/office/lost-directory/large", test_directory_lost_large);
   g_test_add_func ("/office/made/verdicts", test_made);
   g_test_add_func ("/office/made/surplus-behind-the-content", test_surplus);
   g_test_add_func ("/office/made/noise", test_noise);
