@@ -23,6 +23,8 @@
 /* Parts of a broken file that are searched for signs of protection. */
 #define SEARCH_HEAD (256 * 1024)
 #define SEARCH_TAIL (512 * 1024)
+/* What the newest section of an encrypted file may inflate to in a probe: about two million objects. */
+#define LARGE_INFLATE (16 * 1024 * 1024)
 /* Deflate cannot do better (zlib technical details). */
 #define MAX_RATIO 1032
 
@@ -157,6 +159,43 @@ probe_wrapper (TpdProbe *probe, TpdSource *source, TpdPdfFile *file, const TpdPd
   probe->metadata = tpd_pdf_read_metadata (file);
 }
 
+/* FALSE: look for signs another way. */
+static gboolean
+probe_embedded (TpdProbe *probe, TpdSource *source, TpdPdfFile *file)
+{
+  TpdPdfPayload payload;
+  g_autoptr (GError) error = NULL;
+
+  switch (tpd_pdf_wrapper_find (file, &payload, &error))
+    {
+    case TPD_PDF_WRAPPER_HELD:
+      probe_wrapper (probe, source, file, &payload);
+      break;
+    case TPD_PDF_WRAPPER_BROKEN:
+      if (g_error_matches (error, TPD_ERROR, TPD_ERROR_DAMAGED))
+        {
+          /* All of the file may lead to what the newest section does not. */
+          set_layout (probe, FORM_WRAPPER, 0, source->size, 2);
+          probe->size_class = TPD_SIZE_NEEDS_DECODING;
+          break;
+        }
+      probe->kind = TPD_KIND_PDF;
+      tpd_probe_fail_error (probe, error);
+      break;
+    case TPD_PDF_WRAPPER_FOREIGN:
+      fail_foreign (probe);
+      break;
+    case TPD_PDF_WRAPPER_OTHER:
+      probe->other_crypt = TRUE;
+      break;
+    case TPD_PDF_WRAPPER_UNCLEAR:
+      return FALSE;
+    case TPD_PDF_WRAPPER_NONE:
+      break;
+    }
+  return TRUE;
+}
+
 /* An integer of the trailer; 0 if it has none. */
 static guint64
 trailer_number (const TpdPdfFile *file, const char *key)
@@ -219,9 +258,6 @@ probe_structure (TpdProbe *probe, TpdSource *source, TpdPdfFile *file, guint64 s
 {
   g_auto (TpdPdfEncryption) encryption = { 0 };
   TpdPdfProtection protection;
-  TpdPdfPayload payload;
-  g_autoptr (GError) error = NULL;
-  gboolean foreign;
 
   if (!tpd_pdf_encryption_read (file, &encryption, &protection, NULL))
     return FALSE;
@@ -239,18 +275,7 @@ probe_structure (TpdProbe *probe, TpdSource *source, TpdPdfFile *file, guint64 s
     case TPD_PDF_UNPROTECTED:
       break;
     }
-  if (probe_cover (probe, source, file, start))
-    return TRUE;
-  if (tpd_pdf_wrapper_find (file, &payload, &foreign, &error))
-    probe_wrapper (probe, source, file, &payload);
-  else if (error != NULL)
-    {
-      probe->kind = TPD_KIND_PDF;
-      tpd_probe_fail_error (probe, error);
-    }
-  else if (foreign)
-    fail_foreign (probe);
-  return TRUE;
+  return probe_cover (probe, source, file, start) || probe_embedded (probe, source, file);
 }
 
 /* --- Broken files -------------------------------------------------------------- */
@@ -280,7 +305,13 @@ probe_broken (TpdProbe *probe, TpdSource *source)
 
   if (!search_ends (reader, "/" TPD_PDF_HANDLER))
     return;
-  if (search_ends (reader, "/PublishingLicense"))
+  /* A payload that is not compressed shows its license in the wrapper. */
+  if (search_ends (reader, "/EncryptedPayload"))
+    {
+      set_layout (probe, FORM_WRAPPER, 0, source->size, 2);
+      probe->size_class = TPD_SIZE_NEEDS_DECODING;
+    }
+  else if (search_ends (reader, "/PublishingLicense"))
     {
       license = tpd_pdf_object_read (reader, reader->pos + strlen ("/PublishingLicense"), NULL);
       if (license == NULL)
@@ -288,11 +319,24 @@ probe_broken (TpdProbe *probe, TpdSource *source)
       else
         set_layout (probe, FORM_BARE, 0, source->size, 1);
     }
-  else if (search_ends (reader, "/EncryptedPayload"))
+}
+
+/* Encrypted files may have a section larger than that of most. */
+static TpdPdfFile *
+open_part (TpdSource *source, GError **error)
+{
+  g_autoptr (GError) own = NULL;
+  TpdPdfFile *file = tpd_pdf_file_open (source, TPD_PROBE_MAX_BYTES, NULL, &own);
+
+  if (file == NULL && g_error_matches (own, TPD_ERROR, TPD_ERROR_TOO_LARGE)
+      && tpd_pdf_file_stream_has (source, "Encrypt"))
     {
-      set_layout (probe, FORM_WRAPPER, 0, source->size, 2);
-      probe->size_class = TPD_SIZE_NEEDS_DECODING;
+      g_clear_error (&own);
+      file = tpd_pdf_file_open (source, LARGE_INFLATE, NULL, &own);
     }
+  if (file == NULL)
+    g_propagate_error (error, g_steal_pointer (&own));
+  return file;
 }
 
 static void
@@ -306,7 +350,7 @@ pdf_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
 
   if (header == NULL)
     return;
-  file = tpd_pdf_file_open (source, TPD_PROBE_MAX_BYTES, NULL, &error);
+  file = open_part (source, &error);
   if (file != NULL)
     start = 0;
   else if (start > 0 && !is_io_error (error))
@@ -314,7 +358,7 @@ pdf_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
       /* Behind something that is no PDF, offsets may count from the header. */
       g_clear_error (&error);
       part = tpd_source_new_range (source, start, source->size - start);
-      file = tpd_pdf_file_open (part, TPD_PROBE_MAX_BYTES, NULL, &error);
+      file = open_part (part, &error);
     }
   if (is_io_error (error))
     {
@@ -337,7 +381,6 @@ get_document (const Layout *layout, TpdSource *source, TpdBudget *budget, gboole
   g_autoptr (TpdPdfFile) file = NULL;
   g_autoptr (TpdSource) document = NULL;
   TpdPdfPayload payload;
-  gboolean foreign;
   g_autoptr (GError) own = NULL;
 
   *intact = FALSE;
@@ -351,7 +394,7 @@ get_document (const Layout *layout, TpdSource *source, TpdBudget *budget, gboole
   file = tpd_pdf_file_open_whole (source, TPD_PDF_OPEN_INFLATE, budget, error);
   if (file == NULL)
     return NULL;
-  if (!tpd_pdf_wrapper_find (file, &payload, &foreign, &own))
+  if (tpd_pdf_wrapper_find (file, &payload, &own) != TPD_PDF_WRAPPER_HELD)
     {
       if (own != NULL)
         g_propagate_error (error, g_steal_pointer (&own));

@@ -21,12 +21,15 @@ tpd_pdf_encryption_clear (TpdPdfEncryption *encryption)
 /* --- The dictionary ------------------------------------------------------ */
 
 static TpdPdfProtection
-classify (const TpdPdfObject *object, guint dict)
+classify (TpdPdfFile *file, const TpdPdfObject *object, guint dict)
 {
   guint i = tpd_pdf_dict_get (object, dict, "Filter");
+  g_autoptr (TpdPdfObject) held = NULL;
   const char *name;
 
-  if (i == 0)
+  if (i > 0)
+    object = tpd_pdf_file_follow (file, object, &i, &held);
+  if (i == 0 && held == NULL)
     return TPD_PDF_OTHER_HANDLER;
   name = tpd_pdf_text (object, tpd_pdf_token (object, i));
   if (g_ascii_strcasecmp (name, TPD_PDF_HANDLER) == 0)
@@ -81,7 +84,7 @@ tpd_pdf_encryption_read (TpdPdfFile *file, TpdPdfEncryption *encryption, TpdPdfP
     encryption->object = tpd_pdf_object_read (file->reader, value->start, error);
   if (encryption->object == NULL)
     return FALSE;
-  *protection = classify (encryption->object, encryption->dict);
+  *protection = classify (file, encryption->object, encryption->dict);
   if (*protection == TPD_PDF_RMS)
     fill (encryption);
   else

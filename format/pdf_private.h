@@ -60,9 +60,17 @@ typedef struct {
   guint8 md5[16];
 } TpdPdfPayload;
 
-/* FALSE: it is no wrapper, `*foreign` says if it is one of another vendor; or,
- * with error, it is one and its payload cannot be found. */
-gboolean tpd_pdf_wrapper_find (TpdPdfFile *file, TpdPdfPayload *payload, gboolean *foreign, GError **error);
+typedef enum {
+  TPD_PDF_WRAPPER_NONE,
+  TPD_PDF_WRAPPER_HELD,    /* it is one, and here is its payload */
+  TPD_PDF_WRAPPER_BROKEN,  /* with error: it is one, and its payload cannot be found */
+  TPD_PDF_WRAPPER_FOREIGN, /* of Foxit's rights management */
+  TPD_PDF_WRAPPER_OTHER,   /* of a handler that is not known */
+  TPD_PDF_WRAPPER_UNCLEAR, /* what could make it one cannot be read */
+} TpdPdfWrapper;
+
+/* Fills `payload` for TPD_PDF_WRAPPER_HELD. */
+TpdPdfWrapper tpd_pdf_wrapper_find (TpdPdfFile *file, TpdPdfPayload *payload, GError **error);
 /* The payload's true size when it inflates to at most `max` bytes, else
  * `*known` is FALSE. Damage is an error. */
 gboolean tpd_pdf_payload_measure (TpdSource *source, const TpdPdfPayload *payload, gsize max, gboolean *known,

@@ -9,11 +9,22 @@
 #include "base/error.h"
 #include "format/pdf_private.h"
 
+/* What a probe looks at; opening is more thorough. */
 #define MAX_FILES 32
-#define MAX_TREE_DEPTH 8
+#define MAX_NODES 64
+#define THOROUGH 64
 #define MAX_METADATA (64 * 1024)
 
 /* --- Finding the payload -------------------------------------------------- */
+
+typedef struct {
+  TpdPdfFile *file;
+  TpdPdfPayload *payload;
+  guint files_left, nodes_left;
+  TpdPdfWrapper result; /* NONE while nothing was found */
+  gboolean unclear;     /* something on the way could not be read */
+  GError *error;        /* of TPD_PDF_WRAPPER_BROKEN */
+} Search;
 
 /* The value of `key` in the dictionary at `*index`, through a reference; NULL if there is none. */
 static const TpdPdfObject *
@@ -24,22 +35,55 @@ get (TpdPdfFile *file, const TpdPdfObject *object, guint *index, const char *key
   return *index > 0 ? tpd_pdf_file_follow (file, object, index, held) : NULL;
 }
 
-/* Whether the file specification at `index` names an encrypted payload, and whose. */
-static gboolean
-is_payload (TpdPdfFile *file, const TpdPdfObject *spec, guint index, gboolean *foreign)
+/* The same at `*index` itself. A reference to an object that is there and
+ * cannot be read makes the search unclear; one to nothing means nothing. */
+static const TpdPdfObject *
+follow (Search *search, const TpdPdfObject *object, guint *index, TpdPdfObject **held)
 {
-  g_autoptr (TpdPdfObject) held = NULL;
-  const TpdPdfObject *payload = get (file, spec, &index, "EP", &held);
-  guint subtype;
-  const char *name;
+  const TpdPdfToken *token = tpd_pdf_token (object, *index);
+  guint64 num = token->type == TPD_PDF_REF ? (guint64) MAX (token->value, 0) : 0;
+  const TpdPdfObject *value = tpd_pdf_file_follow (search->file, object, index, held);
 
-  if (payload == NULL || (subtype = tpd_pdf_dict_get (payload, index, "Subtype")) == 0)
-    return FALSE;
-  name = tpd_pdf_text (payload, tpd_pdf_token (payload, subtype));
+  if (value == NULL && num > 0 && tpd_pdf_file_find (search->file, num) != NULL)
+    search->unclear = TRUE;
+  return value;
+}
+
+static const TpdPdfObject *
+look_up (Search *search, const TpdPdfObject *object, guint *index, const char *key, TpdPdfObject **held)
+{
+  *held = NULL;
+  *index = tpd_pdf_dict_get (object, *index, key);
+  return *index > 0 ? follow (search, object, index, held) : NULL;
+}
+
+/* The name that is the value of `key`, "" for none. */
+static const char *
+name_of (Search *search, const TpdPdfObject *object, guint dict, const char *key, TpdPdfObject **held)
+{
+  const TpdPdfObject *value = look_up (search, object, &dict, key, held);
+
+  return value != NULL ? tpd_pdf_text (value, tpd_pdf_token (value, dict)) : "";
+}
+
+/* Whether the file specification at `index` names an encrypted payload, and whose.
+ * Without a word on the handler it may be ours: its own dictionary will tell. */
+static TpdPdfWrapper
+whose_payload (Search *search, const TpdPdfObject *spec, guint index)
+{
+  g_autoptr (TpdPdfObject) held = NULL, held_name = NULL, held_relation = NULL;
+  guint dict = index;
+  const TpdPdfObject *payload = look_up (search, spec, &dict, "EP", &held);
+  const char *name = payload != NULL ? name_of (search, payload, dict, "Subtype", &held_name) : "";
+
   if (g_ascii_strcasecmp (name, TPD_PDF_HANDLER) == 0)
-    return TRUE;
-  *foreign = *foreign || g_ascii_strncasecmp (name, "Foxit", 5) == 0;
-  return FALSE;
+    return TPD_PDF_WRAPPER_HELD;
+  if (g_ascii_strncasecmp (name, "Foxit", 5) == 0)
+    return TPD_PDF_WRAPPER_FOREIGN;
+  if (name[0] != '\0')
+    return TPD_PDF_WRAPPER_OTHER;
+  name = name_of (search, spec, index, "AFRelationship", &held_relation);
+  return payload != NULL || strcmp (name, "EncryptedPayload") == 0 ? TPD_PDF_WRAPPER_HELD : TPD_PDF_WRAPPER_NONE;
 }
 
 /* What the stream's /Params say of the payload: all optional, and indirect at will. */
@@ -77,12 +121,13 @@ static gboolean
 read_payload (TpdPdfFile *file, const TpdPdfObject *spec, guint index, TpdPdfPayload *payload, GError **error)
 {
   g_autoptr (TpdPdfObject) held = NULL, stream = NULL;
+  static const char *const keys[] = { "F", "UF", "Unix", "DOS", "Mac" };
   const TpdPdfObject *files = get (file, spec, &index, "EF", &held);
-  guint value = files != NULL ? tpd_pdf_dict_get (files, index, "F") : 0;
+  guint value = 0;
   gboolean predictor;
 
-  if (files != NULL && value == 0)
-    value = tpd_pdf_dict_get (files, index, "UF");
+  for (guint i = 0; files != NULL && value == 0 && i < G_N_ELEMENTS (keys); i++)
+    value = tpd_pdf_dict_get (files, index, keys[i]);
   if (value == 0 || tpd_pdf_token (files, value)->type != TPD_PDF_REF || tpd_pdf_token (files, value)->value < 0)
     {
       tpd_pdf_reader_set_error (file->reader, error,
@@ -111,114 +156,178 @@ read_payload (TpdPdfFile *file, const TpdPdfObject *spec, guint index, TpdPdfPay
   return FALSE;
 }
 
-/* `*found`: the file specification at `index`, or what it refers to, was it, and
- * the return value and error are those of reading it. */
+/* The search ends with the first file specification that is ours; what others
+ * hold counts as long as there is none. */
 static gboolean
-try_spec (TpdPdfFile *file, const TpdPdfObject *object, guint index, TpdPdfPayload *payload, gboolean *found,
-          gboolean *foreign, GError **error)
+is_found (const Search *search)
 {
-  g_autoptr (TpdPdfObject) held = NULL;
-  const TpdPdfObject *spec = tpd_pdf_file_follow (file, object, &index, &held);
-
-  *found = spec != NULL && is_payload (file, spec, index, foreign);
-  return *found && read_payload (file, spec, index, payload, error);
+  return search->result == TPD_PDF_WRAPPER_HELD || search->result == TPD_PDF_WRAPPER_BROKEN;
 }
 
-/* Tries the references and dictionaries in the array at `index`. */
-static gboolean
-try_array (TpdPdfFile *file, const TpdPdfObject *object, guint index, TpdPdfPayload *payload, gboolean *found,
-           gboolean *foreign, GError **error)
+/* The file specification at `index`, or what it refers to. */
+static void
+try_spec (Search *search, const TpdPdfObject *object, guint index)
+{
+  g_autoptr (TpdPdfObject) held = NULL;
+  const TpdPdfObject *spec = follow (search, object, &index, &held);
+  TpdPdfWrapper whose = spec != NULL ? whose_payload (search, spec, index) : TPD_PDF_WRAPPER_NONE;
+
+  if (whose == TPD_PDF_WRAPPER_HELD)
+    search->result = read_payload (search->file, spec, index, search->payload, &search->error) ? TPD_PDF_WRAPPER_HELD
+                                                                                               : TPD_PDF_WRAPPER_BROKEN;
+  else if (search->result != TPD_PDF_WRAPPER_FOREIGN && whose != TPD_PDF_WRAPPER_NONE)
+    search->result = whose;
+}
+
+/* Tries the references and dictionaries in the array at `index`, or the dictionary there. */
+static void
+try_array (Search *search, const TpdPdfObject *object, guint index)
 {
   guint end = tpd_pdf_token (object, index)->match;
-  guint tried = 0;
 
-  for (guint i = index + 1; i < end && !*found && tried < MAX_FILES; i = tpd_pdf_skip (object, i))
+  if (tpd_pdf_token (object, index)->type == TPD_PDF_DICT)
+    try_spec (search, object, index);
+  if (tpd_pdf_token (object, index)->type != TPD_PDF_ARRAY)
+    return;
+  for (guint i = index + 1; i < end && !is_found (search); i = tpd_pdf_skip (object, i))
     {
       TpdPdfTokenType type = tpd_pdf_token (object, i)->type;
 
       if (type != TPD_PDF_REF && type != TPD_PDF_DICT)
         continue;
-      tried++;
-      if (try_spec (file, object, i, payload, found, foreign, error))
-        return TRUE;
+      if (search->files_left == 0)
+        {
+          search->unclear = TRUE;
+          return;
+        }
+      search->files_left--;
+      try_spec (search, object, i);
     }
-  return FALSE;
 }
 
-/* The name tree of embedded files, leftmost branch only: a wrapper has one file. */
-static gboolean
-try_names (TpdPdfFile *file, const TpdPdfObject *root, TpdPdfPayload *payload, gboolean *found, gboolean *foreign,
-           GError **error)
+/* One node of the name tree at `index`; the numbers of those below it go to `stack`. */
+static void
+try_node (Search *search, const TpdPdfObject *node, guint index, GArray *stack)
+{
+  g_autoptr (TpdPdfObject) held_names = NULL, held_kids = NULL;
+  guint names = index, kids = index, first = stack->len;
+  const TpdPdfObject *array = look_up (search, node, &names, "Names", &held_names);
+
+  if (array != NULL && tpd_pdf_token (array, names)->type == TPD_PDF_ARRAY)
+    try_array (search, array, names);
+  array = look_up (search, node, &kids, "Kids", &held_kids);
+  if (array == NULL || tpd_pdf_token (array, kids)->type != TPD_PDF_ARRAY)
+    return;
+  for (guint i = kids + 1; i < tpd_pdf_token (array, kids)->match; i = tpd_pdf_skip (array, i))
+    {
+      guint64 num = (guint64) MAX (tpd_pdf_token (array, i)->value, 0);
+
+      if (tpd_pdf_token (array, i)->type != TPD_PDF_REF)
+        continue;
+      if (stack->len - first >= search->nodes_left)
+        {
+          search->unclear = TRUE;
+          break;
+        }
+      g_array_append_val (stack, num);
+    }
+  /* The first is taken first. */
+  for (guint low = first, high = stack->len; low + 1 < high; low++)
+    {
+      guint64 num = g_array_index (stack, guint64, low);
+
+      high--;
+      g_array_index (stack, guint64, low) = g_array_index (stack, guint64, high);
+      g_array_index (stack, guint64, high) = num;
+    }
+}
+
+/* The name tree of embedded files: a wrapper has one file, which may have been given company. */
+static void
+try_names (Search *search, const TpdPdfObject *root)
 {
   g_autoptr (TpdPdfObject) held_names = NULL, held = NULL;
+  g_autoptr (GArray) stack = g_array_new (FALSE, FALSE, sizeof (guint64));
   guint index = 0;
-  const TpdPdfObject *node = get (file, root, &index, "Names", &held_names);
+  const TpdPdfObject *node = look_up (search, root, &index, "Names", &held_names);
 
   if (node != NULL)
-    node = get (file, node, &index, "EmbeddedFiles", &held);
-  for (guint depth = 0; node != NULL && depth < MAX_TREE_DEPTH; depth++)
+    node = look_up (search, node, &index, "EmbeddedFiles", &held);
+  if (node != NULL)
+    try_node (search, node, index, stack);
+  while (!is_found (search) && stack->len > 0)
     {
-      g_autoptr (TpdPdfObject) held_array = NULL, held_kid = NULL;
-      guint names = index;
-      const TpdPdfObject *array = get (file, node, &names, "Names", &held_array);
+      guint64 num = g_array_index (stack, guint64, stack->len - 1);
+      g_autoptr (TpdPdfObject) kid = NULL;
 
-      if (array != NULL && tpd_pdf_token (array, names)->type == TPD_PDF_ARRAY)
-        return try_array (file, array, names, payload, found, foreign, error);
-      g_clear_pointer (&held_array, tpd_pdf_object_free);
-      names = index;
-      array = get (file, node, &names, "Kids", &held_array);
-      if (array == NULL || tpd_pdf_token (array, names)->type != TPD_PDF_ARRAY
-          || tpd_pdf_token (array, names + 1)->type != TPD_PDF_REF)
-        return FALSE;
-      index = names + 1;
-      node = tpd_pdf_file_follow (file, array, &index, &held_kid);
-      tpd_pdf_object_free (held);
-      held = g_steal_pointer (&held_kid);
+      if (search->nodes_left == 0)
+        {
+          search->unclear = TRUE;
+          return;
+        }
+      search->nodes_left--;
+      g_array_set_size (stack, stack->len - 1);
+      kid = tpd_pdf_file_get (search->file, num, NULL);
+      if (kid != NULL)
+        try_node (search, kid, 0, stack);
+      else if (tpd_pdf_file_find (search->file, num) != NULL)
+        search->unclear = TRUE;
     }
-  return FALSE;
 }
 
 /* Without a catalog to start from: whatever object is a file specification. */
-static gboolean
-try_all (TpdPdfFile *file, TpdPdfPayload *payload, gboolean *found, gboolean *foreign, GError **error)
+static void
+try_all (Search *search)
 {
-  for (guint i = 0; i < file->entries->len; i++)
-    {
-      g_autoptr (TpdPdfObject) object =
-          tpd_pdf_object_read_indirect (file->reader, g_array_index (file->entries, TpdPdfEntry, i).off, NULL);
+  GArray *entries = search->file->entries;
 
-      if (object != NULL && tpd_pdf_dict_get (object, 0, "EP") > 0
-          && try_spec (file, object, 0, payload, found, foreign, error))
-        return TRUE;
-      if (*found)
-        return FALSE;
+  for (guint i = 0; i < entries->len && !is_found (search); i++)
+    {
+      const TpdPdfEntry *entry = &g_array_index (entries, TpdPdfEntry, i);
+      g_autoptr (TpdPdfObject) object = NULL;
+
+      if (entry->type == TPD_PDF_PLAIN)
+        object = tpd_pdf_object_read_indirect (search->file->reader, entry->off, NULL);
+      if (object != NULL
+          && (tpd_pdf_dict_get (object, 0, "EP") > 0
+              || tpd_pdf_dict_has_name (object, 0, "AFRelationship", "EncryptedPayload")))
+        try_spec (search, object, 0);
     }
-  return FALSE;
 }
 
-gboolean
-tpd_pdf_wrapper_find (TpdPdfFile *file, TpdPdfPayload *payload, gboolean *foreign, GError **error)
+TpdPdfWrapper
+tpd_pdf_wrapper_find (TpdPdfFile *file, TpdPdfPayload *payload, GError **error)
 {
   g_autoptr (TpdPdfObject) held_root = NULL, held = NULL;
+  Search search = { file, payload, MAX_FILES, MAX_NODES, TPD_PDF_WRAPPER_NONE, FALSE, NULL };
   const TpdPdfObject *root = NULL, *array;
   guint index = 0;
-  gboolean found = FALSE;
 
   memset (payload, 0, sizeof *payload);
-  *foreign = FALSE;
-  if (file->newest != NULL)
-    root = get (file, file->newest, &index, "Root", &held_root);
-  if (root != NULL)
+  if (!file->lazy)
     {
-      index = 0;
-      array = get (file, root, &index, "AF", &held);
-      if (array != NULL && tpd_pdf_token (array, index)->type == TPD_PDF_ARRAY
-          && try_array (file, array, index, payload, &found, foreign, error))
-        return TRUE;
-      if (!found && try_names (file, root, payload, &found, foreign, error))
-        return TRUE;
+      search.files_left *= THOROUGH;
+      search.nodes_left *= THOROUGH;
     }
-  return !found && file->rebuilt && try_all (file, payload, &found, foreign, error);
+  if (file->newest != NULL)
+    root = look_up (&search, file->newest, &index, "Root", &held_root);
+  if (root != NULL && tpd_pdf_token (root, index)->type == TPD_PDF_DICT)
+    {
+      guint files = index;
+
+      array = look_up (&search, root, &files, "AF", &held);
+      if (array != NULL)
+        try_array (&search, array, files);
+      if (!is_found (&search))
+        try_names (&search, root);
+    }
+  else
+    search.unclear = TRUE;
+  if (!is_found (&search) && !file->lazy && (search.unclear || file->rebuilt))
+    try_all (&search);
+  if (search.error != NULL)
+    g_propagate_error (error, search.error);
+  return search.result == TPD_PDF_WRAPPER_NONE && search.unclear ? TPD_PDF_WRAPPER_UNCLEAR : search.result;
 }
 
 /* --- Reading the payload -------------------------------------------------- */

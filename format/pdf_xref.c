@@ -440,6 +440,18 @@ tpd_pdf_file_open (TpdSource *source, gsize max_inflate, TpdBudget *budget, GErr
   return g_steal_pointer (&file);
 }
 
+gboolean
+tpd_pdf_file_stream_has (TpdSource *source, const char *key)
+{
+  g_autoptr (TpdPdfFile) file = tpd_pdf_file_new (source, 0, NULL);
+  g_autoptr (TpdPdfObject) object = NULL;
+
+  if (!tpd_pdf_file_find_tail (file, NULL))
+    return FALSE;
+  object = tpd_pdf_object_read_indirect (file->reader, file->startxref, NULL);
+  return object != NULL && tpd_pdf_dict_get (object, 0, key) > 0;
+}
+
 TpdPdfObject *
 tpd_pdf_file_read_trailer (TpdPdfFile *file, const TpdPdfTrailer *trailer, GError **error)
 {

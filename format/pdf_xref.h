@@ -86,6 +86,8 @@ const TpdPdfObject *tpd_pdf_file_follow (TpdPdfFile *file, const TpdPdfObject *o
 /* A reference's or direct integer at `index`; FALSE for anything else. */
 gboolean tpd_pdf_file_integer (TpdPdfFile *file, const TpdPdfObject *object, guint index, guint64 *value);
 
+/* Whether the newest section is a stream whose dictionary has that key; its rows are not read. */
+gboolean tpd_pdf_file_stream_has (TpdSource *source, const char *key);
 /* A trailer by its place. (transfer full) */
 TpdPdfObject *tpd_pdf_file_read_trailer (TpdPdfFile *file, const TpdPdfTrailer *trailer, GError **error);
 

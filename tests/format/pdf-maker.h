@@ -38,6 +38,7 @@ typedef struct {
   gboolean no_crypt_filter; /* qpdf 11 writes linearised files with one wrongly */
   const char *encrypt_key;  /* NULL: /Encrypt */
   const char *filter;       /* NULL: ours */
+  guint free_rows;          /* so many more in a cross-reference stream */
 } Spec;
 
 typedef struct {
@@ -256,7 +257,7 @@ maker_body (Maker *maker)
 static inline void
 maker_trailer_keys (Maker *maker)
 {
-  g_string_append_printf (maker->out, "/Root 1 0 R/Info 7 0 R/Size %u", MAKER_OBJECTS);
+  g_string_append_printf (maker->out, "/Root 1 0 R/Info 7 0 R/Size %u", MAKER_OBJECTS + maker->spec->free_rows);
   g_string_append (maker->out, "/ID[");
   if (maker->spec->clear_id)
     g_string_append (maker->out, "<00112233445566778899aabbccddeeff>");
@@ -272,9 +273,10 @@ maker_trailer_keys (Maker *maker)
 static inline void
 maker_xref_stream (Maker *maker, guint first, guint last, gboolean trailer)
 {
+  guint count = last - first + 1 + maker->spec->free_rows;
+
   maker_object (maker, 14);
-  g_string_append_printf (maker->out, "<</Type/XRef/W[1 3 1]/Index[%u %u]/Length %u", first, last - first + 1,
-                          (last - first + 1) * 5);
+  g_string_append_printf (maker->out, "<</Type/XRef/W[1 3 1]/Index[%u %u]/Length %u", first, count, count * 5);
   if (trailer)
     maker_trailer_keys (maker);
   else
@@ -290,6 +292,8 @@ maker_xref_stream (Maker *maker, guint first, guint last, gboolean trailer)
       g_string_append_c (maker->out, (char) off);
       g_string_append_c (maker->out, 0);
     }
+  for (guint i = 0; i < maker->spec->free_rows; i++)
+    g_string_append_len (maker->out, "\0\0\0\0\0", 5);
   g_string_append (maker->out, "\nendstream");
   maker_end (maker);
 }

@@ -67,6 +67,26 @@ test_layouts (void)
     }
 }
 
+/* A section of more bytes than a probe inflates otherwise. */
+static void
+test_large_section (void)
+{
+  Spec spec = { .layout = LAYOUT_STREAM, .mode = TPD_CIPHER_CBC4K, .free_rows = TPD_PROBE_MAX_BYTES / 5 };
+  g_autoptr (TpdDocument) document = check_made (&spec);
+  Spec other = spec;
+  g_autoptr (GBytes) file = NULL;
+  g_autoptr (TpdSource) source = NULL;
+  g_autoptr (TpdProbe) probe = NULL;
+
+  g_assert_null (document->warnings);
+  other.filter = "Standard";
+  file = make_pdf (&other, TRUE);
+  source = tpd_source_new_bytes (file);
+  probe = tpd_probe (source, NULL);
+  g_assert_cmpint (probe->kind, ==, TPD_KIND_PLAIN);
+  g_assert_true (probe->other_crypt);
+}
+
 /* An older revision is in the file too: it is decrypted as well. */
 static void
 test_old_revision (void)
@@ -390,6 +410,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/pdf/layout/each-keeps-size-and-objects", test_layouts);
+  g_test_add_func ("/pdf/made/large-section", test_large_section);
   g_test_add_func ("/pdf/layout/older-revision-is-decrypted", test_old_revision);
   g_test_add_func ("/pdf/layout/linearised-stays-so", test_linearised);
   g_test_add_func ("/pdf/layout/broken-xref-is-rebuilt", test_broken_xref);

@@ -15,6 +15,10 @@ typedef struct {
   gboolean cut;        /* the deflated data lacks its end */
   gboolean in_stream;  /* catalog and file specification in an object stream */
   const char *subtype; /* NULL: ours */
+  const char *root;    /* the catalog; NULL: as `name_tree` says */
+  const char *file;    /* the file specification, likewise */
+  const char *sixth;   /* object 6 */
+  guint wrong;         /* the table has a wrong offset for this object */
 } WrapperSpec;
 
 static void
@@ -74,13 +78,14 @@ add_xref_stream (GString *out, guint64 *offs)
 }
 
 static void
-add_table (GString *out, const guint64 *offs)
+add_table (GString *out, const guint64 *offs, guint wrong)
 {
   guint64 place = out->len;
 
   g_string_append (out, "xref\n0 7\n0000000000 65535 f \n");
   for (guint i = 1; i < 7; i++)
-    g_string_append_printf (out, "%010" G_GUINT64_FORMAT " 00000 %c \n", offs[i], offs[i] > 0 ? 'n' : 'f');
+    g_string_append_printf (out, "%010" G_GUINT64_FORMAT " 00000 %c \n", offs[i] + (i == wrong ? 5 : 0),
+                            offs[i] > 0 ? 'n' : 'f');
   g_string_append_printf (out, "trailer\n<</Size 7/Root 1 0 R>>\nstartxref\n%" G_GUINT64_FORMAT "\n%%%%EOF\n", place);
 }
 
@@ -95,7 +100,8 @@ make_wrapper (const WrapperSpec *spec, GBytes *payload)
                                   ? g_bytes_ref (payload)
                                   : deflate_bytes (g_bytes_get_data (payload, NULL), g_bytes_get_size (payload), 15);
   g_autoptr (GBytes) cut = g_bytes_new_from_bytes (packed, 0, g_bytes_get_size (packed) - (spec->cut ? 500 : 0));
-  const char *root = spec->name_tree
+  const char *root = spec->root != NULL ? spec->root
+                     : spec->name_tree
                          ? "<</Type/Catalog/Pages 5 0 R/Names<</EmbeddedFiles<</Kids[<</X 1>>]/Names[(a)2 0 R]>>>>>>"
                          : "<</Type/Catalog/Pages 5 0 R/AF[2 0 R]>>";
   g_autofree char *file = g_strdup_printf ("<</Type/Filespec/F(x)/EP<</Type/EncryptedPayload/Subtype/%s/Version 2>>"
@@ -118,8 +124,10 @@ make_wrapper (const WrapperSpec *spec, GBytes *payload)
   else
     {
       add_object (out, offs, 1, root);
-      add_object (out, offs, 2, file);
-      add_table (out, offs);
+      add_object (out, offs, 2, spec->file != NULL ? spec->file : file);
+      if (spec->sixth != NULL)
+        add_object (out, offs, 6, spec->sixth);
+      add_table (out, offs, spec->wrong);
     }
   return g_string_free_to_bytes (out);
 }
@@ -191,6 +199,121 @@ test_forms (void)
       g_assert_cmpuint (document->plain_size, ==, probe->plain_size);
       result = document_read_all (document, NULL);
       compare_bytes (result, plain, FALSE);
+    }
+}
+
+#define CATALOG "<</Type/Catalog/Pages 5 0 R"
+#define OURS "/EP<</Type/EncryptedPayload/Subtype/MicrosoftIRMServices/Version 2>>"
+
+/* What leads to the payload in a less usual way, or is broken: it opens, and
+ * only what nobody could find is a size before. */
+static void
+test_ways (void)
+{
+  static const struct {
+    WrapperSpec wrapper;
+    gboolean broken;
+  } cases[] = {
+    { { .root = CATALOG "/AF 6 0 R>>", .sixth = "[2 0 R]" } },
+    { { .root = CATALOG "/AF 2 0 R>>" } },
+    { { .root = CATALOG "/AF[6 0 R]/Names<</EmbeddedFiles<</Names[(a)2 0 R]>>>>>>", .sixth = "<</Type/Filespec>>" } },
+    { { .root = CATALOG "/AF[9 0 R]/Names<</EmbeddedFiles<</Names[(a)2 0 R]>>>>>>" } },
+    { { .root = CATALOG "/Names<</EmbeddedFiles<</Kids[5 0 R 6 0 R]>>>>>>", .sixth = "<</Names[(m)2 0 R]>>" } },
+    { { .root = CATALOG "/Names<</EmbeddedFiles<</Kids[4 0 R 1 0 R 6 0 R]>>>>>>", .sixth = "<</Names[(m)2 0 R]>>" } },
+    { { .file = "<</Type/Filespec" OURS "/EF<</UF 3 0 R>>>>" } },
+    { { .file = "<</Type/Filespec" OURS "/EF<</Unix 3 0 R>>>>" } },
+    { { .file = "<</Type/Filespec" OURS "/EF 6 0 R>>", .sixth = "<</F 3 0 R>>" } },
+    { { .file = "<</Type/Filespec/EP 6 0 R/EF<</F 3 0 R>>>>",
+        .sixth = "<</Type/EncryptedPayload/Subtype/MicrosoftIRMServices>>" } },
+    { { .file = "<</Type/Filespec/EP<</Subtype 6 0 R>>/EF<</F 3 0 R>>>>", .sixth = "/MicrosoftIRMServices" } },
+    { { .file = "<</Type/Filespec/EP<<>>/EF<</F 3 0 R>>>>" } },
+    { { .file = "<</Type/Filespec/AFRelationship/EncryptedPayload/EF<</F 3 0 R>>>>" } },
+    { { .wrong = 1 }, TRUE },
+    { { .wrong = 2 }, TRUE },
+    { { .wrong = 3 }, TRUE },
+    { { .wrong = 1, .stored = TRUE }, TRUE },
+    { { .wrong = 6, .root = CATALOG "/Names 6 0 R>>", .sixth = "<</EmbeddedFiles<</Names[(a)2 0 R]>>>>" }, TRUE },
+    { { .root = "<</Type/Catalog/Pages 5 0 R/Names<</EmbeddedFiles<</Kids[6 0 R]>>>>>>",
+        .sixth = "<</Names[(m)2 0 R]>>",
+        .wrong = 6 },
+      TRUE },
+  };
+  Spec spec = { .mode = TPD_CIPHER_CBC4K };
+  g_autoptr (GBytes) payload = make_pdf (&spec, TRUE);
+  g_autoptr (GBytes) plain = make_pdf (&spec, FALSE);
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (GBytes) file = make_wrapper (&cases[i].wrapper, payload);
+      g_autoptr (TpdProbe) probe = probe_file (file);
+      g_autoptr (TpdDocument) document = NULL;
+      g_autoptr (GBytes) result = NULL;
+      g_autoptr (GError) error = NULL;
+
+      g_test_message ("%u", i);
+      g_assert_cmpint (probe->kind, ==, TPD_KIND_PDF);
+      g_assert_cmpint (probe->verdict, ==, TPD_VERDICT_OK);
+      g_assert_cmpint (probe->size_class, ==, cases[i].broken ? TPD_SIZE_NEEDS_DECODING : TPD_SIZE_EXACT);
+      document = open_file (file, &spec, probe, &error);
+      g_assert_no_error (error);
+      result = document_read_all (document, NULL);
+      compare_bytes (result, plain, FALSE);
+    }
+}
+
+/* Many files stand in front of the payload: it shows by its name, and is found. */
+static void
+test_many_files (void)
+{
+  g_autoptr (GString) root = g_string_new (CATALOG "/AF[");
+  WrapperSpec wrapper = { .sixth = "<</Type/Filespec/F(a)>>" };
+  Spec spec = { .mode = TPD_CIPHER_CBC4K };
+  g_autoptr (GBytes) payload = make_pdf (&spec, TRUE), file = NULL;
+  g_autoptr (TpdProbe) probe = NULL;
+  g_autoptr (TpdDocument) document = NULL;
+
+  for (guint i = 0; i < 1000; i++)
+    g_string_append (root, "6 0 R ");
+  g_string_append (root, "2 0 R]>>");
+  wrapper.root = root->str;
+  file = make_wrapper (&wrapper, payload);
+  probe = probe_file (file);
+  g_assert_cmpint (probe->verdict, ==, TPD_VERDICT_OK);
+  g_assert_cmpint (probe->kind, ==, TPD_KIND_PDF);
+  document = open_file (file, &spec, probe, NULL);
+  g_assert_nonnull (document);
+  g_assert_cmpuint (document->plain_size, ==, g_bytes_get_size (payload));
+}
+
+/* Plain files with embedded files, also such as cannot be followed, stay plain. */
+static void
+test_plain_files (void)
+{
+  static const WrapperSpec wrappers[] = {
+    { .file = "<</Type/Filespec/F(a)/EF<</F 3 0 R>>>>" },
+    { .file = "<</Type/Filespec/F(a)/EF<</F 3 0 R>>>>", .name_tree = TRUE },
+    { .file = "<</Type/Filespec/AFRelationship/Data/F(a)/EF<</F 3 0 R>>>>", .wrong = 2 },
+    { .file = "<</Type/Filespec/F(a)/EF<</F 3 0 R>>>>", .wrong = 1 },
+    { .root = "<</Type/Catalog/Pages 5 0 R/Names<</EmbeddedFiles<</Kids[6 0 R]>>>>>>", .sixth = "<</Kids[6 0 R]>>" },
+    { .root = "null" },
+  };
+  g_autoptr (GBytes) payload = g_bytes_new ("an attachment", 13);
+
+  for (guint i = 0; i < G_N_ELEMENTS (wrappers); i++)
+    {
+      WrapperSpec wrapper = wrappers[i];
+      g_autoptr (GBytes) file = NULL;
+      g_autoptr (TpdProbe) probe = NULL;
+
+      wrapper.subtype = "Other";
+      if (wrapper.file == NULL)
+        wrapper.file = "<</Type/Filespec>>";
+      file = make_wrapper (&wrapper, payload);
+      probe = probe_file (file);
+      g_test_message ("%u", i);
+      g_assert_cmpint (probe->kind, ==, TPD_KIND_PLAIN);
+      g_assert_cmpint (probe->verdict, ==, TPD_VERDICT_NOT_PROTECTED);
+      g_assert_false (probe->other_crypt);
     }
 }
 
@@ -356,6 +479,8 @@ test_foreign (void)
       g_autoptr (TpdProbe) probe = probe_file (file);
 
       g_assert_cmpint (probe->verdict, ==, cases[i].verdict);
+      /* What another handler encrypted is plain to us, and opaque. */
+      g_assert_true (probe->other_crypt == (cases[i].verdict == TPD_VERDICT_NOT_PROTECTED));
     }
   for (guint i = 0; i < G_N_ELEMENTS (filters); i++)
     {
@@ -426,6 +551,9 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/pdf/wrapper/each-form", test_forms);
+  g_test_add_func ("/pdf/wrapper/each-way-to-the-payload", test_ways);
+  g_test_add_func ("/pdf/wrapper/many-files", test_many_files);
+  g_test_add_func ("/pdf/wrapper/plain-files-stay-plain", test_plain_files);
   g_test_add_func ("/pdf/wrapper/checksum", test_checksum);
   g_test_add_func ("/pdf/wrapper/small-payload-is-measured", test_small_size);
   g_test_add_func ("/pdf/wrapper/large-size-is-checked-at-open", test_large_size);

@@ -373,7 +373,7 @@ test_real_payload (void)
   g_auto (TpdPdfEncryption) encryption = { 0 };
   TpdPdfProtection protection;
   TpdPdfPayload payload;
-  gboolean foreign, intact;
+  gboolean intact;
 
   if (path == NULL || !g_file_test (path, G_FILE_TEST_EXISTS))
     {
@@ -384,7 +384,7 @@ test_real_payload (void)
   file = tpd_pdf_file_open_whole (source, TPD_PDF_OPEN_INFLATE, NULL, NULL);
   g_assert_nonnull (file);
   g_assert_false (file->rebuilt);
-  g_assert_true (tpd_pdf_wrapper_find (file, &payload, &foreign, NULL));
+  g_assert_cmpint (tpd_pdf_wrapper_find (file, &payload, NULL), ==, TPD_PDF_WRAPPER_HELD);
   inner = tpd_pdf_payload_extract (source, &payload, NULL, &intact, NULL);
   g_assert_nonnull (inner);
   g_assert_true (intact);

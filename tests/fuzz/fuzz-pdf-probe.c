@@ -36,7 +36,6 @@ check_file (TpdPdfFile *file)
   g_auto (TpdPdfEncryption) encryption = { 0 };
   TpdPdfProtection protection;
   TpdPdfPayload payload;
-  gboolean foreign;
   g_autofree char *metadata = NULL;
 
   for (guint i = 0; i < file->entries->len && i < MAX_OBJECTS; i++)
@@ -48,7 +47,7 @@ check_file (TpdPdfFile *file)
       if (license != NULL)
         g_bytes_unref (license);
     }
-  (void) tpd_pdf_wrapper_find (file, &payload, &foreign, NULL);
+  (void) tpd_pdf_wrapper_find (file, &payload, NULL);
   metadata = tpd_pdf_read_metadata (file);
   if (metadata != NULL)
     g_assert (g_utf8_validate (metadata, -1, NULL));
