@@ -254,12 +254,29 @@ typedef struct {
 
 static gboolean look_into (Walk *walk, TpdSource *source, const char *prefix, guint depth, GError **error);
 
-/* Something opaque is inside. What needs a password, or a tool of its own,
- * weighs more than what anybody can unpack. */
+/* What needs a password, or a tool of its own, weighs more than what anybody
+ * can unpack, and that more than a PDF whose password may be empty. */
+static guint
+weight_of (TpdOpaque opaque)
+{
+  switch (opaque)
+    {
+    case TPD_OPAQUE_NONE:
+      return 0;
+    case TPD_OPAQUE_PDF:
+      return 1;
+    case TPD_OPAQUE_ARCHIVE:
+      return 2;
+    default:
+      return 3;
+    }
+}
+
+/* Something opaque is inside. */
 static void
 note_opaque (Walk *walk, TpdOpaque opaque)
 {
-  if (walk->look->opaque == TPD_OPAQUE_NONE || walk->look->opaque == TPD_OPAQUE_ARCHIVE)
+  if (weight_of (opaque) > weight_of (walk->look->opaque))
     walk->look->opaque = opaque;
 }
 
@@ -284,8 +301,7 @@ leave_out_error (Walk *walk, GError *problem, GError **error)
   return TRUE;
 }
 
-/* A member that is not protected. Office documents with passwords are not
- * looked for: that would unpack every old Office document. */
+/* A member that is not protected. */
 static gboolean
 look_at_plain (Walk *walk, TpdSource *source, const TpdProbe *probe, const char *path, guint depth, GError **error)
 {
@@ -293,8 +309,6 @@ look_at_plain (Walk *walk, TpdSource *source, const TpdProbe *probe, const char 
   TpdOpaque opaque = TPD_OPAQUE_NONE;
   gboolean is_zip = tpd_zip_magic (probe->head, sizeof probe->head);
 
-  if (probe->other_crypt || memcmp (probe->head, "\xd0\xcf\x11\xe0", 4) == 0)
-    return TRUE;
   if (!tpd_opaque_look (source, probe, &opaque, &problem))
     return leave_out_error (walk, problem, error);
   if (opaque == TPD_OPAQUE_NONE)

@@ -81,6 +81,7 @@ typedef struct {
 
   guint8 head[8];       /* the first bytes of the file */
   gboolean other_crypt; /* a plain file that is encrypted in another way (PDF) */
+  gboolean archive;     /* holds other files, by its first bytes (format/archive_magic.h) */
   gboolean package;     /* OOXML and its like, by the first member (format/package.h) */
 
   const TpdFormat *format; /* NULL unless a protected container was recognised */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Telling opaque files: see format/opaque.h. Magic numbers decide, but for zip
- * and compound files, where it depends on what is inside.
+ * Telling opaque files: see format/opaque.h. Magic numbers decide
+ * (archive_magic.c has those of archives), but for zip and compound files, where
+ * it depends on what is inside.
  */
 #include "format/opaque.h"
 
@@ -9,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "format/archive_magic.h"
 #include "format/cfb.h"
 #include "format/package.h"
 #include "format/zip.h"
@@ -52,18 +54,6 @@ typedef struct {
 static const Magic magics[] = {
   { "7z\xbc\xaf\x27\x1c", 6, TPD_OPAQUE_7Z },
   { "Rar!\x1a\x07", 6, TPD_OPAQUE_RAR },
-  { "\x1f\x8b\x08", 3, TPD_OPAQUE_ARCHIVE }, /* gzip */
-  { "BZh", 3, TPD_OPAQUE_ARCHIVE },          /* bzip2 */
-  { "\xfd"
-    "7zXZ\0",
-    6, TPD_OPAQUE_ARCHIVE },                     /* xz */
-  { "\x28\xb5\x2f\xfd", 4, TPD_OPAQUE_ARCHIVE }, /* zstd */
-  { "MSCF\0\0\0\0", 8, TPD_OPAQUE_ARCHIVE },     /* cab */
-  { "MSWIM\0\0\0", 8, TPD_OPAQUE_ARCHIVE },      /* wim */
-  { "vhdxfile", 8, TPD_OPAQUE_ARCHIVE },         /* Hyper-V */
-  { "conectix", 8, TPD_OPAQUE_ARCHIVE },         /* Virtual PC */
-  { "KDMV", 4, TPD_OPAQUE_ARCHIVE },             /* VMware */
-  { "QFI\xfb", 4, TPD_OPAQUE_ARCHIVE },          /* QEMU */
 };
 
 /* [MS-PST] 2.2.2.6: "!BDN", a checksum, "SM" or, of Exchange's copies, "SO". */
@@ -81,6 +71,21 @@ look_at_mailbox (TpdSource *source, TpdOpaque *opaque, GError **error)
     *opaque = TPD_OPAQUE_PST;
   else if (memcmp (head + 8, "SO", 2) == 0)
     *opaque = TPD_OPAQUE_OST;
+  return TRUE;
+}
+
+/* Images of compact discs have nothing in front of their first volume descriptor. */
+static gboolean
+look_at_zeros (TpdSource *source, TpdOpaque *opaque, GError **error)
+{
+  guint8 id[TPD_ARCHIVE_CD_LEN];
+
+  if (source->size < TPD_ARCHIVE_CD_OFF + sizeof id)
+    return TRUE;
+  if (!tpd_source_read_exact (source, id, sizeof id, TPD_ARCHIVE_CD_OFF, error))
+    return FALSE;
+  if (tpd_archive_is_cd (id))
+    *opaque = TPD_OPAQUE_ARCHIVE;
   return TRUE;
 }
 
@@ -191,6 +196,17 @@ opaque_of_magic (const guint8 *head)
   return TPD_OPAQUE_NONE;
 }
 
+G_STATIC_ASSERT (TPD_ARCHIVE_HEAD <= TPD_PROBE_FIRST);
+
+gboolean
+tpd_opaque_is_archive (const guint8 *head, gsize len)
+{
+  guint8 first[sizeof ((TpdProbe *) NULL)->head] = { 0 };
+
+  memcpy (first, head, MIN (len, sizeof first));
+  return opaque_of_magic (first) != TPD_OPAQUE_NONE || tpd_zip_magic (head, len) || tpd_archive_starts (head, len);
+}
+
 static gboolean
 is_mailbox (const guint8 *head)
 {
@@ -204,7 +220,7 @@ tpd_opaque_starts (const guint8 *head, gsize len)
 
   memcpy (first, head, MIN (len, sizeof first));
   return opaque_of_magic (first) != TPD_OPAQUE_NONE || is_mailbox (first) || tpd_zip_magic (first, sizeof first)
-         || tpd_cfb_magic (first, sizeof first);
+         || tpd_cfb_magic (first, sizeof first) || tpd_archive_may_be_cd (head, len) || tpd_archive_starts (head, len);
 }
 
 gboolean
@@ -216,6 +232,13 @@ tpd_opaque_look (TpdSource *source, const TpdProbe *probe, TpdOpaque *opaque, GE
   *opaque = probe->other_crypt ? TPD_OPAQUE_PDF : opaque_of_magic (probe->head);
   if (*opaque != TPD_OPAQUE_NONE)
     return TRUE;
+  if (probe->archive)
+    {
+      *opaque = TPD_OPAQUE_ARCHIVE;
+      return TRUE;
+    }
+  if (tpd_archive_may_be_cd (probe->head, sizeof probe->head))
+    return look_at_zeros (source, opaque, error);
   if (is_mailbox (probe->head))
     return look_at_mailbox (source, opaque, error);
   if (probe->package)

@@ -17,8 +17,8 @@ typedef enum {
   TPD_OPAQUE_ZIP,    /* with a password, on at least one member */
   TPD_OPAQUE_OFFICE, /* likewise */
   TPD_OPAQUE_PDF,    /* encrypted with passwords, of which the one for reading may be empty */
-  /* Can be unpacked by anybody, but was not looked into: zip, gzip, bzip2, xz,
-   * zstd, cab, wim, virtual disks. */
+  /* Can be unpacked by anybody, but was not looked into: zip, tar and others,
+   * compressed files, disk images (archive_magic.h). */
   TPD_OPAQUE_ARCHIVE,
 } TpdOpaque;
 
@@ -41,3 +41,7 @@ gboolean tpd_opaque_look (TpdSource *source, const TpdProbe *probe, TpdOpaque *o
  * hides nothing. TRUE: it has to look.
  */
 gboolean tpd_opaque_starts (const guint8 *head, gsize len);
+
+/* Whether a file that starts with `head` is an archive of any kind, whatever its
+ * members look like. No I/O. */
+gboolean tpd_opaque_is_archive (const guint8 *head, gsize len);

@@ -14,8 +14,8 @@
 
 #include "base/error.h"
 #include "format/format.h"
+#include "format/opaque.h"
 #include "format/pdf_private.h"
-#include "format/zip.h"
 #include "license/scan.h"
 
 #define HEADER "%PDF-"
@@ -54,10 +54,10 @@ find_header (const guint8 *head, gsize len)
 static gboolean
 pdf_candidate (const guint8 *head, gsize len, guint64 size)
 {
-  /* An archive whose first member is a PDF that is stored as it is. */
-  if (tpd_zip_magic (head, len))
-    return FALSE;
-  return find_header (head, len) != NULL;
+  const guint8 *header = find_header (head, len);
+
+  /* An archive whose first member is a PDF that is stored as it is: the others would be lost. */
+  return header != NULL && (header == head || !tpd_opaque_is_archive (head, len));
 }
 
 static void
@@ -367,6 +367,8 @@ pdf_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
     }
   if (file == NULL || !probe_structure (probe, part != NULL ? part : source, file, start))
     probe_broken (probe, source);
+  if (probe->layout != NULL && ((const Layout *) probe->layout)->start > 0)
+    add_warning (probe, "What stands in front of the header of the PDF file is left out.");
   if (file != NULL && is_io_error (file->reader->error) && probe->kind == TPD_KIND_PLAIN)
     tpd_probe_fail_error (probe, file->reader->error);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "format/archive_magic.h"
 #include "format/format.h"
 #include "format/package.h"
 
@@ -182,6 +183,7 @@ tpd_probe (TpdSource *source, TpdBudget *budget)
     }
   memcpy (probe->head, head, MIN (len, sizeof probe->head));
   probe->package = tpd_package_starts (head, len);
+  probe->archive = tpd_archive_starts (head, len);
   for (gsize i = 0; i < G_N_ELEMENTS (formats); i++)
     {
       if (!formats[i]->candidate (head, len, source->size))

@@ -6,8 +6,8 @@ const char *const tpd_preflight_unseen[] = {
   "Mailboxes: Exchange Online and on-premises, archives and journals, and PST files elsewhere.",
   "SharePoint and OneDrive libraries: what is downloaded from them may be protected by them.",
   "Laptops, telephones, removable media, backups, and what was sent to others.",
-  "What lies inside archives other than zip, and those that unpack themselves, in mailboxes and disk images, also on "
-  "this share.",
+  "What lies inside archives other than zip, and those that unpack themselves, in mailboxes and disk images, and what "
+  "is embedded in or attached to plain documents, also on this share.",
   "What programs encrypt in other ways: S/MIME, BitLocker, passwords.",
   NULL,
 };

@@ -7,6 +7,7 @@ import resource
 import shutil
 import sqlite3
 import struct
+import tarfile
 import time
 import unittest
 import zipfile
@@ -35,6 +36,16 @@ def make_zip(members, method=zipfile.ZIP_DEFLATED, comment=b""):
         for name, what in members:
             archive.writestr(name, what, compress_type=method)
         archive.comment = comment
+    return data.getvalue()
+
+
+def make_tar(members):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        for name, what in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(what)
+            archive.addfile(info, io.BytesIO(what))
     return data.getvalue()
 
 
@@ -360,6 +371,46 @@ class Preflight(Case):
         summary, tables = self.paper()
         self.assertTrue(summary["go"])
         self.assertEqual(tables["archives"]["a.zip"]["opaque"], "archive")
+
+    def test_passwords_inside_are_told_as_outside(self):
+        office = next(entry for entry in tool.PLAIN if "password protected" in entry["path"])
+        body = (b"%PDF-1.7\n1 0 obj\n<</Type/Catalog>>\nendobj\n2 0 obj\n<</Filter/Standard/V 4/R 4>>\nendobj\n")
+        at = [body.index(b"1 0 obj"), body.index(b"2 0 obj")]
+        pdf = body + (b"xref\n0 3\n0000000000 65535 f \n%010d 00000 n \n%010d 00000 n \n" % tuple(at)
+                      + b"trailer\n<</Root 1 0 R/Encrypt 2 0 R/Size 3>>\nstartxref\n%d\n%%%%EOF\n" % len(body))
+        self.write("office.zip", make_zip([("a.docx", content(office)), ("x.gz", b"\x1f\x8b\x08" + bytes(40))]))
+        self.write("pdf.zip", make_zip([("a.pdf", pdf), ("b.txt", b"plain")]))
+        self.write("tar.zip", make_zip([("a.pdf", pdf), ("x.tar", make_tar([("a.txt", b"x")]))]))
+        self.write("a.docx", content(office))
+        self.write("a.pdf", pdf)
+        _, tables = self.paper()
+        self.assertEqual({path: line["opaque"] for path, line in tables["opaque"].items()},
+                         {"office.zip": "password-office", "a.docx": "password-office"})
+        self.assertEqual({path: line["opaque"] for path, line in tables["archives"].items()},
+                         {"pdf.zip": "password-pdf", "a.pdf": "password-pdf", "tar.zip": "archive"})
+
+    def test_archive_that_begins_with_a_protected_pdf_is_no_pdf(self):
+        pdf = content(next(entry for entry in SEALED if entry["kind"] == "pdf-v1" and entry["open"]))
+        rest = content(OPENS)
+        files = {
+            "a.tar": make_tar([("a.pdf", pdf), ("b.pfile", rest)]),
+            "a.deb": b"!<arch>\na.pdf/          0           0     0     644     %-10d`\n" % len(pdf) + pdf + rest,
+            "a.rar": b"Rar!\x1a\x07\x01\x00" + b"a.pdf" + pdf + b"end",
+            "a.7z": b"7z\xbc\xaf\x27\x1c\0\4" + bytes(24) + pdf + b"end",
+        }
+        for name, data in files.items():
+            self.write(name, data)
+        self.write("a.pdf", pdf)
+        self.write("zeros.pdf", bytes(300) + pdf)
+        self.assertEqual(set(self.members("--deep")), {"a.pdf", "zeros.pdf"})
+        copy = self.folder / "copy"
+        result = tool.run("materialize", "--keyring", tool.KEYRING, "--", self.root, copy)
+        self.assertEqual(result.status, 0, result.stderr)
+        for name, data in files.items():
+            self.assertEqual((copy / name).read_bytes(), data, name)
+        self.assertTrue((copy / "zeros.pdf").read_bytes().startswith(b"%PDF-"))
+        told = next(line for line in self.objects("--deep") if line["path"].endswith("/zeros.pdf"))
+        self.assertIn("What stands in front of the header of the PDF file is left out.", told["warnings"])
 
     def test_protected_archives_are_told(self):
         entry = next(entry for entry in tool.PFILES if entry["open"] and entry["plain_name"].endswith(".zip"))

@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import struct
 import subprocess
+import tarfile
 import unittest
 import zipfile
 
@@ -63,12 +64,55 @@ OPAQUE = {
     "secret.zip": (encrypted_zip(), "encrypted-zip"),
     "cut.zip": (plain_zip("a.txt")[:50], "archive"),
 }
+
+
+def tar(name, content, how):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=how) as archive:
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    return data.getvalue()
+
+
+def old_tar(name, content):
+    """Of before POSIX: nothing but a checksum tells it."""
+    data = bytearray(tar(name, content, tarfile.USTAR_FORMAT))
+    data[257:265] = bytes(8)
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    return bytes(data)
+
+
+def disk(partition_type):
+    return bytes(446) + bytes([0x80, 0, 0, 0, partition_type]) + bytes(59) + b"\x55\xaa" + bytes(1000)
+
+
 NOT_OPAQUE = {
     "x.zip": (plain_zip("a.txt", "b.txt"), None),
     "x.docx": (plain_zip("[Content_Types].xml", "word/document.xml"), None),
     "x.gz": (b"\x1f\x8b\x08" + bytes(20), "archive"),
     "x.pst": (b"!BDN" + bytes(1000), None),
     "x.txt": (b"7z is a program", None),
+    "pax.tar": (tar("a", b"x" * 2000, tarfile.PAX_FORMAT), "archive"),
+    "gnu.tar": (tar("a", b"x" * 2000, tarfile.GNU_FORMAT), "archive"),
+    "old.tar": (old_tar("a", b"x" * 2000), "archive"),
+    "x.cpio": (b"070701" + b"0" * 104 + b"a\0\0\0", "archive"),
+    "x.deb": (b"!<arch>\n" + b"x" * 60, "archive"),
+    "x.lz4": (b"\x04\x22\x4d\x18" + bytes(20), "archive"),
+    "x.lzma": (b"\x5d\0\0\x80\0" + bytes(20), "archive"),
+    "x.Z": (b"\x1f\x9d\x90" + bytes(20), "archive"),
+    "x.lzh": (b"\x20\x66-lh5-" + bytes(20), "archive"),
+    "x.ace": (bytes(7) + b"**ACE**" + bytes(20), "archive"),
+    "x.iso": (bytes(32769) + b"CD001\1" + bytes(2000), "archive"),
+    "disk.img": (disk(7), "archive"),
+    "ext.img": (bytes(1080) + b"\x53\xef" + bytes(1000), "archive"),
+    "ntfs.img": (b"\xeb\x52\x90NTFS    " + bytes(1000), "archive"),
+    "zeros": (bytes(50000), None),
+    "few zeros": (bytes(5), None),
+    "no disk": (disk(0), None),
+    "like a tar": (bytes(tar("a", b"x" * 2000, tarfile.USTAR_FORMAT)[:257]) + b"x" * 500, None),
+    "digits": (b"0" * 2000, None),
 }
 
 
