@@ -82,7 +82,10 @@ typedef struct {
   guint8 head[8];       /* the first bytes of the file */
   gboolean other_crypt; /* a plain file that is encrypted in another way (PDF) */
   gboolean archive;     /* holds other files, by its first bytes (format/archive_magic.h) */
-  gboolean package;     /* OOXML and its like, by the first member (format/package.h) */
+  /* Of a plain mail: a protected one lies in it; or it is too long to know that
+   * from its beginning. See format/opaque.h. */
+  gboolean carries_mail, mail_goes_on;
+  gboolean package; /* OOXML and its like, by the first member (format/package.h) */
 
   const TpdFormat *format; /* NULL unless a protected container was recognised */
   gpointer layout;         /* the format's own: where things are */

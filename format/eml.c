@@ -6,150 +6,29 @@
  * encryption sends application/octet-stream named message_v4.rpmsg and marks
  * nothing else. What counts in the end is the magic of the part.
  *
- * Ordinary mail must stay cheap: stage 1 wants a header block, stage 2 reads
- * no more than WINDOW bytes, and on only while the message is one that could
- * carry a part and something in it spells rpmsg.
+ * Ordinary mail must stay cheap: stage 1 wants a header block
+ * (format/eml_head.h), stage 2 reads no more than WINDOW bytes, and takes apart
+ * only what has a hint in it of something protected. A protected mail in a form
+ * that is not read is refused; one that lies inside an ordinary mail is told
+ * (TpdProbe.carries_mail).
  */
 #include <string.h>
 
 #include "base/error.h"
+#include "format/eml_head.h"
 #include "format/eml_mime.h"
 #include "format/format.h"
 #include "format/mail.h"
 
 #define STEP (64 * 1024)
 /* How far into a message its protected part must start, unless the message is
- * marked as protected. Writers put it behind one text of a few KiB. */
-#define WINDOW (256 * 1024)
-/* Places of the text that are looked at together. */
-#define PLACES 64
+ * marked as protected. Writers put it behind one text of a few KiB. What lies
+ * behind is searched by tpd_eml_search(), for those who must know. */
+#define WINDOW TPD_EML_WINDOW
+/* How much of the content of a part has to be seen to tell what it is. */
+#define SEEN 64
 
-/* --- Stage 1 ---------------------------------------------------------- */
-
-/* Whether one of PLACES places shows the first three letters of `word`, and
- * perhaps other bytes that differ from them in one bit. The compiler makes
- * this a few steps. */
-static gboolean
-may_begin (const char *data, const char *word)
-{
-  guint8 found = 0;
-
-  for (gsize i = 0; i < PLACES; i++)
-    found |= (guint8) (((data[i] | 0x20) == word[0]) & ((data[i + 1] | 0x20) == word[1])
-                       & ((data[i + 2] | 0x20) == word[2]));
-  return found != 0;
-}
-
-/* Whether `data` holds `word`, which is in lower case and begins with three
- * letters. Mail is searched to no avail as a rule. */
-static gboolean
-contains_folded (const char *data, gsize len, const char *word)
-{
-  gsize n = strlen (word);
-
-  for (gsize at = 0; at + n <= len; at += PLACES)
-    {
-      gsize places = MIN ((gsize) PLACES, len - n + 1 - at);
-
-      if (places == PLACES && !may_begin (data + at, word))
-        continue;
-      for (gsize i = at; i < at + places; i++)
-        if ((data[i] | 0x20) == word[0] && g_ascii_strncasecmp (data + i, word, n) == 0)
-          return TRUE;
-    }
-  return FALSE;
-}
-
-/* Whether a field of that name is one that mail has and other text has not. */
-static gboolean
-is_mail_field (const char *line, gsize name_len)
-{
-  static const char *const names[] = {
-    "From",
-    "To",
-    "Subject",
-    "Date",
-    "Received",
-    "Return-Path",
-    "Message-ID",
-    "MIME-Version",
-    "Content-Type",
-    "Content-Class",
-    "Delivered-To",
-    "DKIM-Signature",
-    "ARC-Seal",
-    "Received-SPF",
-    "Thread-Topic",
-    "Thread-Index",
-    "X-Sender",
-    "X-MS-Has-Attach",
-    "ARC-Message-Signature",
-    "ARC-Authentication-Results",
-    "Authentication-Results",
-  };
-
-  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
-    if (strlen (names[i]) == name_len && g_ascii_strncasecmp (line, names[i], name_len) == 0)
-      return TRUE;
-  return FALSE;
-}
-
-/* Whether `head` starts with the header block of a mail, or is part of one;
- * `*whole` tells which; `*known` counts the fields that only mail has. */
-static gboolean
-reads_as_headers (const char *head, gsize len, gboolean *whole, guint *known)
-{
-  *whole = FALSE;
-  *known = 0;
-  for (gsize at = 0; at < len;)
-    {
-      const char *line = head + at;
-      const char *end = memchr (line, '\n', len - at);
-      gsize line_len = end != NULL ? (gsize) (end - line) : len - at;
-      gsize name_len;
-
-      if (end != NULL && (line_len == 0 || (line_len == 1 && line[0] == '\r')))
-        {
-          *whole = TRUE;
-          break;
-        }
-      if (tpd_mime_is_field (line, line_len, &name_len))
-        *known += is_mail_field (line, name_len);
-      else if (end == NULL ? at == 0 : at > 0 && line[0] != ' ' && line[0] != '\t')
-        return FALSE;
-      else if (at == 0 && (line_len < 5 || memcmp (line, "From ", 5) != 0))
-        return FALSE;
-      at += line_len + 1;
-    }
-  return TRUE;
-}
-
-static gboolean
-eml_candidate (const guint8 *head, gsize len, guint64 size)
-{
-  const char *text = (const char *) head;
-  gboolean whole;
-  guint known;
-
-  if (len == 0 || !g_ascii_isalpha (head[0]) || !reads_as_headers (text, len, &whole, &known) || known < 2)
-    return FALSE;
-  return !whole || contains_folded (text, len, "rpmsg") || contains_folded (text, len, "multipart/");
-}
-
-/* Of the lines that are whole: the last one may go on. */
-static gboolean
-eml_may_become (const guint8 *head, gsize len)
-{
-  const guint8 *end = len > 0 && g_ascii_isalpha (head[0]) ? memrchr (head, '\n', len) : head;
-  gboolean whole;
-  guint known;
-
-  if (end == NULL)
-    return TRUE;
-  if (end == head || !reads_as_headers ((const char *) head, (gsize) (end + 1 - head), &whole, &known))
-    return FALSE;
-  return !whole || known >= 2;
-}
+#define NOT_FOUND "The mail says that it is protected, but its part message.rpmsg is missing or damaged."
 
 /* --- What a mail carries ---------------------------------------------- */
 
@@ -157,9 +36,9 @@ eml_may_become (const guint8 *head, gsize len)
  * Valid for the same file. */
 typedef struct {
   TpdMimePart rpmsg;
-  guint64 headers_len;
-  gboolean marked; /* as protected, by its class or the part's type */
-  guint others;    /* attachments beside the rpmsg */
+  guint64 headers_off, headers_len; /* begin and end */
+  gboolean marked;                  /* as protected, by its class or the part's type */
+  guint others;                     /* visible attachments beside the rpmsg */
 } Layout;
 
 static void
@@ -167,6 +46,7 @@ lay_out (const TpdMimeMessage *message, const TpdMimePart *found, Layout *layout
 {
   *layout = (Layout){
     .rpmsg = *found,
+    .headers_off = message->headers_off,
     .headers_len = message->headers_len,
     .marked = message->is_rpmsg_class || found->is_rpmsg_type,
   };
@@ -174,100 +54,279 @@ lay_out (const TpdMimeMessage *message, const TpdMimePart *found, Layout *layout
     {
       const TpdMimePart *part = &g_array_index (message->parts, TpdMimePart, i);
 
-      layout->others += part != found && part->is_attachment;
+      layout->others += part != found && part->is_visible;
     }
 }
 
-/* --- Stage 2 ---------------------------------------------------------- */
-
-/* The start of the message as far as it is worth to look at; NULL without
- * error if it is not worth anything. */
-static TpdSource *
-read_window (TpdSource *source, GError **error)
+/* The first part that says it is a message.rpmsg, NULL if there is none. */
+static const TpdMimePart *
+find_stated (const TpdMimeMessage *message)
 {
-  gsize size = (gsize) MIN (source->size, (guint64) WINDOW);
-  g_autoptr (GByteArray) window = g_byte_array_new ();
-  g_autoptr (GBytes) bytes = NULL;
-  gboolean mentioned = FALSE;
-
-  while (window->len < size)
-    {
-      gsize off = window->len;
-      gsize want = MIN ((gsize) STEP, size - off);
-      gsize overlap = MIN (off, 16);
-
-      g_byte_array_set_size (window, (guint) (off + want));
-      if (!tpd_source_read_exact (source, window->data + off, want, off, error))
-        return NULL;
-      mentioned = mentioned || contains_folded ((const char *) window->data + off - overlap, want + overlap, "rpmsg")
-                  || contains_folded ((const char *) window->data + off - overlap, want + overlap, "dugeymqr44");
-      if (off == 0 && !mentioned)
-        {
-          g_autoptr (GBytes) first = g_bytes_new_static (window->data, window->len);
-          g_autoptr (TpdSource) memory = tpd_source_new_bytes (first);
-          g_autoptr (TpdMimeMessage) message = tpd_mime_scan (memory, error);
-
-          if (message == NULL || (message->headers_whole && !message->is_mixed))
-            return NULL;
-        }
-    }
-  if (!mentioned)
-    return NULL;
-  bytes = g_byte_array_free_to_bytes (g_steal_pointer (&window));
-  return tpd_source_new_bytes (bytes);
-}
-
-/* What the start of the message shows. */
-static void
-judge_window (TpdSource *window, gboolean all, TpdProbe *probe, GError **error)
-{
-  g_autoptr (TpdMimeMessage) message = tpd_mime_scan (window, error);
-  const TpdMimePart *found;
-  gboolean stated = FALSE, cut;
-
-  if (message == NULL || !tpd_mime_find_rpmsg (window, message, &found, error))
-    return;
   for (guint i = 0; i < message->parts->len; i++)
     {
       const TpdMimePart *part = &g_array_index (message->parts, TpdMimePart, i);
 
-      stated |= part->is_rpmsg_type || (message->is_rpmsg_class && part->is_rpmsg_named);
-      /* Its fields are in the window, its content is not. */
-      cut = !all && (part->is_rpmsg_named || part->is_rpmsg_type) && part->end == window->size
-            && part->end - part->content < 64;
-      if (found == NULL && cut)
-        found = part;
+      if (part->is_rpmsg_type || part->is_rpmsg_named)
+        return part;
     }
-  if (found != NULL || (message->is_rpmsg_class && !all && !stated))
-    {
-      probe->kind = TPD_KIND_EML;
-      probe->verdict = TPD_VERDICT_OK;
-      probe->size_class = TPD_SIZE_NEEDS_DECODING;
-      probe->extension = g_strdup (".eml");
-      if (found != NULL && all)
-        {
-          Layout *layout = g_new (Layout, 1);
+  return NULL;
+}
 
-          lay_out (message, found, layout);
-          probe->layout = layout;
-        }
-    }
-  else if (stated)
+/*
+ * Whether the mail is an ordinary one that somebody attached the protected one
+ * in `part` to: without the class, and with other attachments. Its text is no
+ * placeholder then, and is not to be lost. As in format/msg.c.
+ */
+static gboolean
+is_ordinary (const TpdMimeMessage *message, const TpdMimePart *part)
+{
+  Layout layout;
+
+  lay_out (message, part, &layout);
+  return !message->is_rpmsg_class && layout.others > 0;
+}
+
+/* --- Stage 2 ---------------------------------------------------------- */
+
+/* The start of a message. */
+typedef struct {
+  GByteArray *raw;
+  TpdEmlForm form;
+  GByteArray *text; /* NULL: `raw` is */
+  gboolean all;     /* it is the whole message */
+} Window;
+
+static void
+window_clear (Window *window)
+{
+  g_byte_array_unref (window->raw);
+  if (window->text != NULL)
+    g_byte_array_unref (window->text);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Window, window_clear)
+
+static gboolean
+read_on (TpdSource *source, gsize size, Window *window, GError **error)
+{
+  gsize off = window->raw->len;
+
+  g_byte_array_set_size (window->raw, (guint) size);
+  if (!tpd_source_read_exact (source, window->raw->data + off, size - off, off, error))
+    return FALSE;
+  window->form = tpd_eml_form (window->raw->data, MIN (size, (gsize) TPD_HEAD_SIZE));
+  window->all = size == source->size;
+  if (window->form != TPD_EML_UTF16 && window->form != TPD_EML_CR)
+    return TRUE;
+  if (window->text == NULL)
+    window->text = g_byte_array_new ();
+  g_byte_array_set_size (window->text, (guint) size);
+  size = tpd_eml_view (window->form, window->raw->data, size, (char *) window->text->data);
+  g_byte_array_set_size (window->text, (guint) size);
+  return TRUE;
+}
+
+static const GByteArray *
+text_of (const Window *window)
+{
+  return window->text != NULL ? window->text : window->raw;
+}
+
+/* As long as `window` is not read on. (transfer full) */
+static TpdSource *
+source_of (const Window *window)
+{
+  g_autoptr (GBytes) bytes = g_bytes_new_static (text_of (window)->data, text_of (window)->len);
+
+  return tpd_source_new_bytes (bytes);
+}
+
+/*
+ * Reads what is worth to be looked at. TRUE: something in it hints at a
+ * protected part. FALSE without error: nothing does; `*goes_on` then says
+ * whether that is known only of the window.
+ */
+static gboolean
+read_window (TpdSource *source, Window *window, gboolean *goes_on, GError **error)
+{
+  gsize size = (gsize) MIN (source->size, (guint64) WINDOW);
+
+  *goes_on = FALSE;
+  if (!read_on (source, MIN (size, (gsize) STEP), window, error))
+    return FALSE;
+  if (!window->all)
     {
-      probe->kind = TPD_KIND_EML;
-      tpd_probe_fail (probe, TPD_VERDICT_DAMAGED,
-                      "The mail says that it is protected, but its part message.rpmsg is damaged or empty.");
+      g_autoptr (TpdSource) first = source_of (window);
+      g_autoptr (TpdMimeMessage) message = tpd_mime_scan (first, error);
+
+      if (message == NULL)
+        return FALSE;
+      /* What has no end of a header block, and no fields of mail, is none. */
+      *goes_on = message->headers_whole
+                     ? message->has_parts
+                     : tpd_eml_has_fields ((const char *) text_of (window)->data, text_of (window)->len);
+      if (*goes_on && !read_on (source, size, window, error))
+        return FALSE;
+      *goes_on &= !window->all;
+    }
+  return tpd_eml_hints ((const char *) text_of (window)->data, text_of (window)->len);
+}
+
+static void
+warn (TpdProbe *probe, const char *sentence)
+{
+  probe->warnings = g_new0 (char *, 2);
+  probe->warnings[0] = g_strdup (sentence);
+}
+
+/* A plain mail with a protected one in it. */
+static void
+tell_carried (TpdProbe *probe, const TpdMimeMessage *message)
+{
+  probe->carries_mail = TRUE;
+  if (message->is_followed)
+    warn (probe, TPD_EML_MAILBOX);
+  else
+    warn (probe, "The mail is not protected itself, but one that is lies in it and stays as it is: save that"
+                 " (message.rpmsg) with a mail program, and open it by itself.");
+}
+
+static void
+fail (TpdProbe *probe, TpdVerdict verdict, const char *sentence)
+{
+  probe->kind = TPD_KIND_EML;
+  tpd_probe_fail (probe, verdict, "%s", sentence);
+}
+
+/* (transfer full) */
+static char *
+encoding_sentence (const TpdMimePart *part)
+{
+  return g_strdup_printf ("The mail's part message.rpmsg has the encoding \"%s\", which is not decoded here: save the"
+                          " part with a mail program, and open it by itself.",
+                          part->encoding_word);
+}
+
+/* A protected mail in a form that is not read. */
+static void
+fail_form (TpdProbe *probe, TpdEmlForm form)
+{
+  static const char *const sentences[] = {
+    [TPD_EML_BYTES] = NULL,
+    [TPD_EML_UTF16] = "The protected mail is stored in UTF-16: convert it to plain bytes (iconv -f UTF-16 -t"
+                      " ISO-8859-1).",
+    [TPD_EML_CR] = "The lines of the protected mail end in CR alone: change them to LF (tr '\\r' '\\n').",
+    [TPD_EML_EMLX] = "The protected mail is in a file of Apple Mail (.emlx): export it as .eml.",
+  };
+
+  fail (probe, TPD_VERDICT_UNSUPPORTED, sentences[form]);
+}
+
+/* A part says that it is a message.rpmsg, and is not seen to be one. */
+static void
+judge_stated (const Window *window, const TpdMimeMessage *message, const TpdMimePart *stated, TpdProbe *probe)
+{
+  /* Its fields are in the window, its content is not. */
+  const gboolean cut = !window->all && stated->end == text_of (window)->len && stated->end - stated->content < SEEN;
+
+  if (is_ordinary (message, stated))
+    tell_carried (probe, message);
+  else if (stated->encoding == TPD_MIME_OTHER)
+    {
+      g_autofree char *sentence = encoding_sentence (stated);
+
+      fail (probe, TPD_VERDICT_UNSUPPORTED, sentence);
+    }
+  else if (cut)
+    probe->kind = TPD_KIND_EML;
+  else
+    fail (probe, TPD_VERDICT_DAMAGED,
+          "The mail says that it is protected, but its part message.rpmsg is damaged or empty.");
+}
+
+static gboolean
+has_visible (const TpdMimeMessage *message)
+{
+  for (guint i = 0; i < message->parts->len; i++)
+    if (g_array_index (message->parts, TpdMimePart, i).is_visible)
+      return TRUE;
+  return FALSE;
+}
+
+/* No part says or is it. */
+static void
+judge_unstated (const Window *window, const TpdMimeMessage *message, gboolean goes_on, TpdProbe *probe)
+{
+  const GByteArray *text = text_of (window);
+  gboolean mentioned = tpd_eml_mentions ((const char *) text->data, text->len);
+
+  if (message->is_rpmsg_class && !window->all)
+    probe->kind = TPD_KIND_EML;
+  else if (message->is_rpmsg_class && mentioned && !message->is_followed)
+    fail (probe, TPD_VERDICT_DAMAGED, NOT_FOUND);
+  else if (mentioned)
+    tell_carried (probe, message);
+  else if (message->is_rpmsg_class)
+    {
+      /* Exchange may have packed it into a winmail.dat. */
+      probe->carries_mail = has_visible (message);
+      warn (probe, "The mail says that it is protected, but has no message.rpmsg: that has been taken out, or is inside"
+                   " an attachment of another kind.");
+    }
+  else
+    probe->mail_goes_on = goes_on;
+}
+
+/* What the start of the message shows. */
+static void
+judge_window (const Window *window, gboolean goes_on, TpdProbe *probe, GError **error)
+{
+  g_autoptr (TpdSource) text = source_of (window);
+  g_autoptr (TpdMimeMessage) message = tpd_mime_scan (text, error);
+  const TpdMimePart *found, *stated;
+
+  if (message == NULL || !tpd_mime_find_rpmsg (text, message, &found, error))
+    return;
+  stated = find_stated (message);
+  if (found != NULL ? is_ordinary (message, found) : stated != NULL && message->is_followed)
+    tell_carried (probe, message);
+  else if (found != NULL && message->is_followed)
+    fail (probe, TPD_VERDICT_UNSUPPORTED, TPD_EML_MAILBOX);
+  else if (found != NULL)
+    probe->kind = TPD_KIND_EML;
+  else if (stated != NULL)
+    judge_stated (window, message, stated, probe);
+  else
+    judge_unstated (window, message, goes_on, probe);
+  if (probe->kind == TPD_KIND_PLAIN || probe->verdict != TPD_VERDICT_NOT_PROTECTED)
+    return;
+  if (window->form != TPD_EML_BYTES)
+    {
+      fail_form (probe, window->form);
+      return;
+    }
+  probe->verdict = TPD_VERDICT_OK;
+  probe->size_class = TPD_SIZE_NEEDS_DECODING;
+  probe->extension = g_strdup (".eml");
+  if (found != NULL && window->all)
+    {
+      Layout *layout = g_new (Layout, 1);
+
+      lay_out (message, found, layout);
+      probe->layout = layout;
     }
 }
 
 static void
 eml_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
 {
+  g_auto (Window) window = { .raw = g_byte_array_new () };
   g_autoptr (GError) error = NULL;
-  g_autoptr (TpdSource) window = read_window (source, &error);
+  gboolean goes_on;
 
-  if (window != NULL)
-    judge_window (window, window->size == source->size, probe, &error);
+  if (read_window (source, &window, &goes_on, &error))
+    judge_window (&window, goes_on, probe, &error);
+  else
+    probe->mail_goes_on = goes_on;
   if (error != NULL)
     tpd_probe_fail_error (probe, error);
 }
@@ -278,18 +337,31 @@ static gboolean
 find_layout (TpdSource *source, Layout *layout, GError **error)
 {
   g_autoptr (TpdMimeMessage) message = tpd_mime_scan (source, error);
-  const TpdMimePart *found;
+  const TpdMimePart *found, *stated;
 
   if (message == NULL || !tpd_mime_find_rpmsg (source, message, &found, error))
     return FALSE;
-  if (found == NULL)
+  stated = find_stated (message);
+  if (message->is_followed)
+    g_set_error_literal (error, TPD_ERROR, TPD_ERROR_UNSUPPORTED, TPD_EML_MAILBOX);
+  else if (found != NULL && is_ordinary (message, found))
+    g_set_error_literal (error, TPD_ERROR, TPD_ERROR_UNSUPPORTED,
+                         "The mail carries a protected one beside other attachments, and does not say that it is"
+                         " protected itself: save message.rpmsg with a mail program, and open it by itself.");
+  else if (found == NULL && stated != NULL && stated->encoding == TPD_MIME_OTHER)
     {
-      g_set_error (error, TPD_ERROR, TPD_ERROR_DAMAGED,
-                   "The mail says that it is protected, but its part message.rpmsg is missing or damaged.");
-      return FALSE;
+      g_autofree char *sentence = encoding_sentence (stated);
+
+      g_set_error_literal (error, TPD_ERROR, TPD_ERROR_UNSUPPORTED, sentence);
     }
-  lay_out (message, found, layout);
-  return TRUE;
+  else if (found == NULL)
+    g_set_error_literal (error, TPD_ERROR, TPD_ERROR_DAMAGED, NOT_FOUND);
+  else
+    {
+      lay_out (message, found, layout);
+      return TRUE;
+    }
+  return FALSE;
 }
 
 /* The message.rpmsg that the mail carries. */
@@ -343,7 +415,8 @@ eml_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, 
   if ((rpmsg = take_out (probe, source, budget, &layout, error)) == NULL)
     return NULL;
   /* tpd_mime_scan() looks no further than that for the end of the headers. */
-  headers = tpd_source_read_bytes (source, 0, (gsize) MIN (layout.headers_len, TPD_MAIL_MAX_HEADERS), error);
+  headers = tpd_source_read_bytes (source, layout.headers_off,
+                                   (gsize) MIN (layout.headers_len - layout.headers_off, TPD_MAIL_MAX_HEADERS), error);
   if (headers == NULL)
     return NULL;
   content = tpd_rpmsg_decode (rpmsg, content_key, options, budget, error);
@@ -364,8 +437,8 @@ eml_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, 
 
 const TpdFormat tpd_format_eml = {
   .name = "eml",
-  .candidate = eml_candidate,
-  .may_become = eml_may_become,
+  .candidate = tpd_eml_candidate,
+  .may_become = tpd_eml_may_become,
   .probe = eml_probe,
   .read_license = eml_read_license,
   .open = eml_open,

@@ -64,6 +64,12 @@ decode_text (const char *value)
   return g_utf8_make_valid (text, -1);
 }
 
+char *
+tpd_mail_decode_words (const char *value)
+{
+  return decode_text (value);
+}
+
 static TpdMailAddress *
 address_new (InternetAddress *from)
 {

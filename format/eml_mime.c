@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "base/text.h"
+#include "format/eml_head.h"
 #include "format/mail.h"
 
 #define PIECE (64 * 1024)
@@ -14,113 +14,10 @@
 #define DEPTH_MAX 16
 #define PARTS_MAX 1000
 #define FIELDS_MAX (32 * 1024)
+/* In which the header block must begin. */
+#define LEAD_MAX 4096
 
-/* --- Fields ----------------------------------------------------------- */
-
-gboolean
-tpd_mime_is_field (const char *line, gsize len, gsize *name_len)
-{
-  gsize n = 0;
-
-  while (n < len && line[n] > ' ' && line[n] < 0x7f && line[n] != ':')
-    n++;
-  *name_len = n;
-  /* Blanks before the colon are obsolete but met. */
-  while (n < len && (line[n] == ' ' || line[n] == '\t'))
-    n++;
-  return *name_len > 0 && n < len && line[n] == ':';
-}
-
-/* The value of field `name` among `fields` (lines with "\n", continuations
- * folded), or NULL. (transfer full) */
-static char *
-field_value (const char *fields, const char *name)
-{
-  gsize name_len = strlen (name);
-
-  for (const char *line = fields; *line != '\0';)
-    {
-      const char *end = strchrnul (line, '\n');
-      gsize n;
-
-      if (tpd_mime_is_field (line, (gsize) (end - line), &n) && n == name_len
-          && g_ascii_strncasecmp (line, name, n) == 0)
-        {
-          const char *colon = memchr (line, ':', (gsize) (end - line));
-          return g_strstrip (g_strndup (colon + 1, (gsize) (end - colon - 1)));
-        }
-      line = *end == '\0' ? end : end + 1;
-    }
-  return NULL;
-}
-
-/* One parameter behind `*at`, which stands on a ';' or at the end; the value
- * without its quotes. FALSE at the end. */
-static gboolean
-next_parameter (const char **at, GString *name, GString *value)
-{
-  const char *p = *at;
-
-  g_string_truncate (name, 0);
-  g_string_truncate (value, 0);
-  while (*p == ';' || g_ascii_isspace (*p))
-    p++;
-  if (*p == '\0')
-    return FALSE;
-  while (*p != '\0' && *p != '=' && *p != ';')
-    g_string_append_c (name, g_ascii_tolower (*p++));
-  if (*p == '=')
-    p++;
-  while (*p == ' ' || *p == '\t')
-    p++;
-  if (*p == '"')
-    {
-      for (p++; *p != '\0' && *p != '"'; p++)
-        {
-          if (*p == '\\' && p[1] != '\0')
-            p++;
-          g_string_append_c (value, *p);
-        }
-      while (*p != '\0' && *p != ';')
-        p++;
-    }
-  else
-    while (*p != '\0' && *p != ';')
-      g_string_append_c (value, *p++);
-  *at = p;
-  g_strstrip (name->str);
-  g_strchomp (value->str);
-  value->len = strlen (value->str);
-  return TRUE;
-}
-
-static char *
-parameter (const char *field, const char *wanted)
-{
-  g_autoptr (GString) name = g_string_new (NULL);
-  g_autoptr (GString) value = g_string_new (NULL);
-  const char *at = strchrnul (field, ';');
-
-  while (next_parameter (&at, name, value))
-    if (strcmp (name->str, wanted) == 0)
-      return g_strdup (value->str);
-  return NULL;
-}
-
-/* Whether a parameter of `field`, quoted, plain or in pieces, ends in .rpmsg. */
-static gboolean
-names_rpmsg (const char *field)
-{
-  g_autoptr (GString) name = g_string_new (NULL);
-  g_autoptr (GString) value = g_string_new (NULL);
-  const char *at = strchrnul (field, ';');
-
-  while (next_parameter (&at, name, value))
-    if ((g_str_has_prefix (name->str, "name") || g_str_has_prefix (name->str, "filename")) && value->len >= 6
-        && g_ascii_strcasecmp (value->str + value->len - 6, ".rpmsg") == 0)
-      return TRUE;
-  return FALSE;
-}
+/* --- What a part is ----------------------------------------------------- */
 
 static gboolean
 starts_with_folded (const char *text, const char *start)
@@ -136,13 +33,64 @@ is_rpmsg_class (const char *value)
   return g_str_has_prefix (folded, "rpmsg.") || strstr (folded, ".rpmsg.") != NULL;
 }
 
-static TpdMimeEncoding
-encoding_of (const char *value)
+static void
+take_encoding (const char *value, TpdMimePart *part)
 {
+  gsize n = 0;
+
+  while (value != NULL && (*value == '"' || *value == ' '))
+    value++;
+  part->encoding = TPD_MIME_IDENTITY;
   if (value == NULL || *value == '\0' || starts_with_folded (value, "7bit") || starts_with_folded (value, "8bit")
       || starts_with_folded (value, "binary"))
-    return TPD_MIME_IDENTITY;
-  return starts_with_folded (value, "base64") ? TPD_MIME_BASE64 : TPD_MIME_OTHER;
+    return;
+  if (starts_with_folded (value, "base64"))
+    part->encoding = TPD_MIME_BASE64;
+  else if (starts_with_folded (value, "quoted-printable"))
+    part->encoding = TPD_MIME_QUOTED;
+  else
+    part->encoding = TPD_MIME_OTHER;
+  while (n + 1 < sizeof part->encoding_word && (g_ascii_isalnum (value[n]) || strchr ("-_.", value[n]) != NULL)
+         && value[n] != '\0')
+    {
+      part->encoding_word[n] = value[n];
+      n++;
+    }
+}
+
+/* An attachment that is not part of the text: what HTML shows has an id or a
+ * place. */
+static gboolean
+is_visible (const char *fields, const char *type, const char *disposition)
+{
+  g_autofree char *id = NULL, *location = NULL;
+
+  if (disposition != NULL && starts_with_folded (disposition, "attachment"))
+    return TRUE;
+  if ((disposition != NULL && starts_with_folded (disposition, "inline")) || type == NULL
+      || tpd_mime_is_type (type, "text", NULL))
+    return FALSE;
+  id = tpd_mime_field_value (fields, "Content-ID");
+  location = tpd_mime_field_value (fields, "Content-Location");
+  return id == NULL && location == NULL;
+}
+
+/* "begin 644 message.rpmsg": uuencode, which needs no field to say so. */
+static gboolean
+begins_uuencode (const char *line, gsize len)
+{
+  static const char start[] = "begin ", end[] = ".rpmsg";
+  gsize at = sizeof start - 1;
+
+  if (len < sizeof start || memcmp (line, start, at) != 0)
+    return FALSE;
+  while (at < len && line[at] >= '0' && line[at] <= '7')
+    at++;
+  if (at < sizeof start + 2 || at >= len || line[at] != ' ')
+    return FALSE;
+  while (len > at && g_ascii_isspace (line[len - 1]))
+    len--;
+  return len - at > sizeof end && g_ascii_strncasecmp (line + len - (sizeof end - 1), end, sizeof end - 1) == 0;
 }
 
 /* --- Lines ------------------------------------------------------------ */
@@ -216,6 +164,12 @@ typedef struct {
   gboolean in_top;  /* the headers are those of the message */
   gboolean in_part; /* `part` is open */
   TpdMimePart part;
+
+  /* In a mailbox file: */
+  gboolean is_mbox;
+  gboolean was_empty;   /* the last line was */
+  gboolean from_before; /* the last line was one that can begin a message */
+  guint64 end_before;   /* of `part`, without that line */
 } Walk;
 
 /* Keeps a line of a header block if it belongs to a Content- field. */
@@ -244,23 +198,24 @@ take_field_line (Walk *walk, const Line *line)
 static void
 start_content (Walk *walk, guint64 off)
 {
-  g_autofree char *type = field_value (walk->fields->str, "Content-Type");
-  g_autofree char *encoding = field_value (walk->fields->str, "Content-Transfer-Encoding");
-  g_autofree char *disposition = field_value (walk->fields->str, "Content-Disposition");
+  const char *fields = walk->fields->str;
+  g_autofree char *type = tpd_mime_field_value (fields, "Content-Type");
+  g_autofree char *encoding = tpd_mime_field_value (fields, "Content-Transfer-Encoding");
+  g_autofree char *disposition = tpd_mime_field_value (fields, "Content-Disposition");
   g_autofree char *boundary = NULL;
 
   walk->in_headers = FALSE;
   if (walk->in_top)
     {
-      g_autofree char *class = field_value (walk->fields->str, "Content-Class");
+      g_autofree char *class = tpd_mime_field_value (fields, "Content-Class");
 
       walk->message->is_rpmsg_class = class != NULL && is_rpmsg_class (class);
-      walk->message->is_mixed = type != NULL && starts_with_folded (type, "multipart/")
-                                && !starts_with_folded (type, "multipart/alternative");
+      walk->message->has_parts =
+          type != NULL && (tpd_mime_is_type (type, "multipart", NULL) || tpd_mime_is_type (type, "message", NULL));
       walk->in_top = FALSE;
     }
-  if (type != NULL && starts_with_folded (type, "multipart/"))
-    boundary = parameter (type, "boundary");
+  if (type != NULL && tpd_mime_is_type (type, "multipart", NULL))
+    boundary = tpd_mime_parameter (type, "boundary");
   if (boundary != NULL && *boundary != '\0' && strlen (boundary) <= BOUNDARY_MAX && walk->boundaries->len < DEPTH_MAX)
     {
       g_ptr_array_add (walk->boundaries, g_steal_pointer (&boundary));
@@ -270,11 +225,12 @@ start_content (Walk *walk, guint64 off)
   walk->part = (TpdMimePart){
     .content = off,
     .end = off,
-    .encoding = encoding_of (encoding),
-    .is_rpmsg_type = type != NULL && starts_with_folded (type, "application/x-microsoft-rpmsg-message"),
-    .is_rpmsg_named = (type != NULL && names_rpmsg (type)) || (disposition != NULL && names_rpmsg (disposition)),
-    .is_attachment = disposition != NULL && starts_with_folded (disposition, "attachment"),
+    .is_rpmsg_type = type != NULL && tpd_mime_is_type (type, "application", "x-microsoft-rpmsg-message"),
+    .is_rpmsg_named = (type != NULL && tpd_mime_name (type) == TPD_MIME_RPMSG_NAME)
+                      || (disposition != NULL && tpd_mime_name (disposition) == TPD_MIME_RPMSG_NAME),
+    .is_visible = is_visible (fields, type, disposition),
   };
+  take_encoding (encoding, &walk->part);
 }
 
 static void
@@ -321,6 +277,24 @@ is_delimiter (const Walk *walk, const Line *line, guint *level, gboolean *closes
   return FALSE;
 }
 
+/* Whether another message has begun. Text may have such a line too, but no field
+ * behind it. */
+static gboolean
+is_next_message (Walk *walk, const Line *line)
+{
+  gsize name_len;
+
+  if (walk->from_before && line->starts && tpd_mime_is_field (line->text, line->len, &name_len))
+    {
+      walk->part.end = walk->end_before;
+      return TRUE;
+    }
+  walk->from_before = line->starts && walk->was_empty && line->len > 5 && memcmp (line->text, "From ", 5) == 0;
+  walk->was_empty = line->starts && line->len == line->eol;
+  walk->end_before = walk->part.end;
+  return FALSE;
+}
+
 static void
 walk_line (Walk *walk, const Line *line)
 {
@@ -338,6 +312,12 @@ walk_line (Walk *walk, const Line *line)
     }
   if (walk->in_part)
     {
+      if (line->starts && begins_uuencode (line->text, line->len))
+        {
+          walk->part.is_rpmsg_named = TRUE;
+          walk->part.encoding = TPD_MIME_OTHER;
+          g_strlcpy (walk->part.encoding_word, "uuencode", sizeof walk->part.encoding_word);
+        }
       /* The line end before a delimiter belongs to that. */
       walk->part.end = line->off + line->len - line->eol;
       return;
@@ -357,6 +337,19 @@ walk_line (Walk *walk, const Line *line)
     }
 }
 
+/* Where the header block begins. */
+static gboolean
+read_lead (TpdSource *source, const char *memory, TpdEmlLead *lead, GError **error)
+{
+  gsize len = (gsize) MIN ((guint64) LEAD_MAX, source->size);
+  char head[LEAD_MAX];
+
+  if (memory == NULL && !tpd_source_read_exact (source, head, len, 0, error))
+    return FALSE;
+  tpd_eml_lead (memory != NULL ? memory : head, len, lead);
+  return TRUE;
+}
+
 TpdMimeMessage *
 tpd_mime_scan (TpdSource *source, GError **error)
 {
@@ -367,16 +360,29 @@ tpd_mime_scan (TpdSource *source, GError **error)
   g_autoptr (GError) own = NULL;
   Lines lines = { .source = source, .at_hand = (const char *) tpd_source_memory (source) };
   Walk walk = { .message = message, .boundaries = boundaries, .fields = fields, .in_headers = TRUE, .in_top = TRUE };
+  TpdEmlLead lead;
   Line line;
 
+  if (!read_lead (source, lines.at_hand, &lead, error))
+    return NULL;
+  walk.is_mbox = lead.is_mbox;
+  message->headers_off = message->headers_len = lead.len;
   if (lines.at_hand != NULL)
-    lines.next = lines.len = (gsize) source->size;
-  else
-    lines.at_hand = lines.buffer = buffer = g_malloc ((gsize) MIN ((guint64) (PIECE + LINE_KEPT), source->size));
-  message->parts = g_array_new (FALSE, FALSE, sizeof (TpdMimePart));
-  while (lines_next (&lines, &line, &own))
     {
-      walk_line (&walk, &line);
+      lines.next = lines.len = (gsize) source->size;
+      lines.pos = lead.len;
+    }
+  else
+    {
+      lines.next = lead.len;
+      lines.at_hand = lines.buffer = buffer = g_malloc ((gsize) MIN ((guint64) (PIECE + LINE_KEPT), source->size));
+    }
+  message->parts = g_array_new (FALSE, FALSE, sizeof (TpdMimePart));
+  while (!message->is_followed && lines_next (&lines, &line, &own))
+    {
+      message->is_followed = walk.is_mbox && is_next_message (&walk, &line);
+      if (!message->is_followed)
+        walk_line (&walk, &line);
       if (walk.in_top && message->headers_len > TPD_MAIL_MAX_HEADERS)
         break;
     }
@@ -397,74 +403,4 @@ tpd_mime_message_free (TpdMimeMessage *message)
   if (message->parts != NULL)
     g_array_unref (message->parts);
   g_free (message);
-}
-
-/* --- Content ---------------------------------------------------------- */
-
-/* Whether the content of `part` starts with the magic of a message.rpmsg. */
-static gboolean
-has_magic (TpdSource *source, const TpdMimePart *part, gboolean *result, GError **error)
-{
-  guint8 raw[64], plain[64];
-  gsize len = (gsize) MIN ((guint64) sizeof raw, part->end - part->content);
-  TpdBase64 state = { 0 };
-
-  *result = FALSE;
-  if (part->encoding == TPD_MIME_OTHER || len < TPD_RPMSG_MAGIC_SIZE)
-    return TRUE;
-  if (!tpd_source_read_exact (source, raw, len, part->content, error))
-    return FALSE;
-  if (part->encoding == TPD_MIME_IDENTITY)
-    *result = tpd_rpmsg_magic (raw, len);
-  else
-    *result = tpd_rpmsg_magic (plain, tpd_base64_step (&state, (const char *) raw, len, plain));
-  return TRUE;
-}
-
-gboolean
-tpd_mime_find_rpmsg (TpdSource *source, const TpdMimeMessage *message, const TpdMimePart **found, GError **error)
-{
-  *found = NULL;
-  for (guint i = 0; i < message->parts->len; i++)
-    {
-      const TpdMimePart *part = &g_array_index (message->parts, TpdMimePart, i);
-      gboolean is_rpmsg;
-
-      if (!has_magic (source, part, &is_rpmsg, error))
-        return FALSE;
-      if (is_rpmsg && (*found == NULL || part->is_rpmsg_type))
-        *found = part;
-      if (*found != NULL && (*found)->is_rpmsg_type)
-        break;
-    }
-  return TRUE;
-}
-
-TpdSource *
-tpd_mime_decode (TpdSource *source, const TpdMimePart *part, TpdBudget *budget, GError **error)
-{
-  g_autofree char *raw = NULL;
-  g_autoptr (TpdSink) sink = NULL;
-  gsize piece;
-  TpdBase64 state = { 0 };
-
-  if (part->encoding != TPD_MIME_BASE64)
-    return tpd_source_new_range (source, part->content, part->end - part->content);
-  sink = tpd_sink_new_public (budget);
-  piece = (gsize) MIN ((guint64) PIECE, part->end - part->content);
-  raw = g_malloc (piece);
-  for (guint64 off = part->content; off < part->end;)
-    {
-      gsize want = (gsize) MIN ((guint64) piece, part->end - off);
-      gsize n;
-      guint8 *plain = tpd_sink_room (sink, (want + 3) / 4 * 3, &n);
-
-      /* No more than there is room for. */
-      want = MIN (want, n / 3 * 4);
-      if (!tpd_source_read_exact (source, raw, want, off, error)
-          || !tpd_sink_fill (sink, tpd_base64_step (&state, raw, want, plain), error))
-        return NULL;
-      off += want;
-    }
-  return tpd_sink_to_source (g_steal_pointer (&sink), error);
 }

@@ -15,8 +15,8 @@ struct _TpdFormat {
    * candidate() would say so of all of it. NULL: candidate() does for that. */
   gboolean (*may_become) (const guint8 *head, gsize len);
   /* Stage 2: fills `probe`; leaves kind PLAIN and NOT_PROTECTED, and nothing
-   * else set, when it is not ours after all. `source` counts against the
-   * budget and must not be kept. */
+   * else set but what is said of plain files, when it is not ours after all.
+   * `source` counts against the budget and must not be kept. */
   void (*probe) (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe);
   GBytes *(*read_license) (const TpdProbe *probe, TpdSource *source, GError **error);
   /* `budget` is not NULL, and must not be kept. */

@@ -8,7 +8,8 @@
  *
  * Where nothing but the name says it, other attachments must not be visible
  * ones: the body of an ordinary mail that somebody attached a message.rpmsg to
- * is no placeholder, and is not to be lost.
+ * is no placeholder, and is not to be lost. Such a mail stays as it is, and is
+ * told (TpdProbe.carries_mail). As in format/eml.c.
  */
 #include <string.h>
 
@@ -19,9 +20,8 @@
 
 /* Streams up to this size have their chain followed by the probe. */
 #define PROBE_CHAIN_MAX (1024 * 1024)
-/* Attachments that are looked at when no class marks the mail. */
-#define UNMARKED_MAX 8
-#define MARKED_MAX 32
+/* Attachments that are looked at. */
+#define ATTACHMENTS_MAX 32
 /* Reads before the probe reads in large pieces: an item with thousands of
  * recipients has its directory all over the file. */
 #define SMALL_READS 24
@@ -218,14 +218,16 @@ look (TpdCfb *cfb, const TpdCfbEntry *storage, gboolean marked, Attachment *atta
 }
 
 /* The attachment that is the protected mail, NULL in `found->data` if there is
- * none; in a marked item also one that only says so. */
+ * none; in a marked item also one that only says so. `*carried`: there is one in
+ * an ordinary mail, or what says that it is one. */
 static gboolean
-find_rpmsg (TpdCfb *cfb, gboolean marked, Attachment *found, GError **error)
+find_rpmsg (TpdCfb *cfb, gboolean marked, Attachment *found, gboolean *carried, GError **error)
 {
   const GPtrArray *list = tpd_cfb_children (cfb, tpd_cfb_root (cfb), error);
   guint n = 0, n_visible = 0;
 
   *found = (Attachment){ 0 };
+  *carried = FALSE;
   if (list == NULL)
     return FALSE;
   for (guint i = 0; i < list->len; i++)
@@ -236,7 +238,7 @@ find_rpmsg (TpdCfb *cfb, gboolean marked, Attachment *found, GError **error)
       if (entry->type != TPD_CFB_STORAGE
           || g_ascii_strncasecmp (entry->name, TPD_MSG_ATTACH, strlen (TPD_MSG_ATTACH)) != 0)
         continue;
-      if (++n > (marked ? MARKED_MAX : UNMARKED_MAX))
+      if (++n > ATTACHMENTS_MAX)
         break;
       if (!look (cfb, entry, marked, &attachment, error))
         return FALSE;
@@ -244,9 +246,11 @@ find_rpmsg (TpdCfb *cfb, gboolean marked, Attachment *found, GError **error)
         *found = attachment;
       else if (attachment.visible)
         n_visible++;
+      *carried |= !marked && attachment.data != NULL && attachment.says_rpmsg;
     }
-  if (!marked && (n > UNMARKED_MAX || n_visible > 0 || !found->is_rpmsg))
+  if (!marked && (n > ATTACHMENTS_MAX || n_visible > 0 || !found->is_rpmsg))
     *found = (Attachment){ 0 };
+  *carried &= found->data == NULL;
   return TRUE;
 }
 
@@ -273,6 +277,16 @@ check_rpmsg (TpdCfb *cfb, const Attachment *found, TpdProbe *probe)
 }
 
 static void
+tell_carried (TpdProbe *probe)
+{
+  probe->carries_mail = TRUE;
+  probe->warnings = g_new0 (char *, 2);
+  probe->warnings[0] =
+      g_strdup ("The mail is not protected itself, but has an attachment message.rpmsg that is, and stays"
+                " as it is: save that with a mail program, and open it by itself.");
+}
+
+static void
 msg_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
 {
   g_autoptr (GError) error = NULL;
@@ -280,7 +294,7 @@ msg_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
   g_autoptr (TpdCfb) cfb = tpd_cfb_open (wide, &error);
   g_auto (TpdMsgTable) table = { 0 };
   const TpdCfbEntry *properties = NULL;
-  gboolean marked;
+  gboolean marked, carried;
   Attachment found;
   Layout *layout;
 
@@ -292,11 +306,13 @@ msg_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
   if (properties == NULL)
     return;
   if (!tpd_msg_table_read (&table, cfb, tpd_cfb_root (cfb), TRUE, &error) || !read_marks (cfb, &table, &marked, &error)
-      || !find_rpmsg (cfb, marked, &found, &error))
+      || !find_rpmsg (cfb, marked, &found, &carried, &error))
     {
       fail_unreadable (wide, error, probe);
       return;
     }
+  if (carried)
+    tell_carried (probe);
   if (found.data == NULL)
     return;
   probe->kind = TPD_KIND_MSG;

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "format/archive_magic.h"
 #include "format/cfb.h"
+#include "format/eml_head.h"
 #include "format/package.h"
 #include "format/zip.h"
 
@@ -39,6 +40,8 @@ tpd_opaque_word (TpdOpaque opaque)
     [TPD_OPAQUE_OFFICE] = "password-office",
     [TPD_OPAQUE_PDF] = "password-pdf",
     [TPD_OPAQUE_ARCHIVE] = "archive",
+    [TPD_OPAQUE_MAIL] = "mail",
+    [TPD_OPAQUE_MBOX] = "mbox",
   };
 
   g_return_val_if_fail ((guint) opaque < G_N_ELEMENTS (words), "none");
@@ -186,6 +189,47 @@ look_at_compound (TpdSource *source, TpdOpaque *opaque, GError **error)
   return TRUE;
 }
 
+/* --- Mail ---------------------------------------------------------------- */
+
+static gboolean
+is_mbox (const guint8 *head)
+{
+  return memcmp (head, "From ", 5) == 0 || memcmp (head, ">From ", 6) == 0;
+}
+
+static gboolean
+look_at_mail (TpdSource *source, const TpdProbe *probe, TpdOpaque *opaque, GError **error)
+{
+  gboolean found = probe->carries_mail;
+
+  if (is_mbox (probe->head) ? !tpd_eml_search_mbox (source, &found, error)
+                            : !found && !tpd_eml_search (source, TPD_EML_WINDOW, &found, error))
+    return FALSE;
+  if (found)
+    *opaque = is_mbox (probe->head) ? TPD_OPAQUE_MBOX : TPD_OPAQUE_MAIL;
+  return TRUE;
+}
+
+gboolean
+tpd_opaque_searches (const TpdProbe *probe)
+{
+  return probe->carries_mail || probe->mail_goes_on || is_mbox (probe->head);
+}
+
+void
+tpd_opaque_warn (TpdProbe *probe, TpdOpaque opaque)
+{
+  if (probe->warnings != NULL || (opaque != TPD_OPAQUE_MAIL && opaque != TPD_OPAQUE_MBOX))
+    return;
+  probe->warnings = g_new0 (char *, 2);
+  probe->warnings[0] = g_strdup (opaque == TPD_OPAQUE_MBOX
+                                     ? TPD_EML_MAILBOX
+                                     : "A protected mail lies far behind the beginning of this one, or it is too long"
+                                       " to know: save message.rpmsg with a mail program, and open it by itself.");
+}
+
+/* --- All ----------------------------------------------------------------- */
+
 /* What the first eight bytes alone tell; padded with zeros. */
 static TpdOpaque
 opaque_of_magic (const guint8 *head)
@@ -219,8 +263,9 @@ tpd_opaque_starts (const guint8 *head, gsize len)
   guint8 first[sizeof ((TpdProbe *) NULL)->head] = { 0 };
 
   memcpy (first, head, MIN (len, sizeof first));
-  return opaque_of_magic (first) != TPD_OPAQUE_NONE || is_mailbox (first) || tpd_zip_magic (first, sizeof first)
-         || tpd_cfb_magic (first, sizeof first) || tpd_archive_may_be_cd (head, len) || tpd_archive_starts (head, len);
+  return opaque_of_magic (first) != TPD_OPAQUE_NONE || is_mailbox (first) || is_mbox (first)
+         || tpd_zip_magic (first, sizeof first) || tpd_cfb_magic (first, sizeof first)
+         || tpd_archive_may_be_cd (head, len) || tpd_archive_starts (head, len);
 }
 
 gboolean
@@ -241,6 +286,8 @@ tpd_opaque_look (TpdSource *source, const TpdProbe *probe, TpdOpaque *opaque, GE
     return look_at_zeros (source, opaque, error);
   if (is_mailbox (probe->head))
     return look_at_mailbox (source, opaque, error);
+  if (tpd_opaque_searches (probe))
+    return look_at_mail (source, probe, opaque, error);
   if (probe->package)
     return TRUE;
   if (tpd_zip_magic (probe->head, sizeof probe->head))

@@ -20,20 +20,29 @@ typedef enum {
   /* Can be unpacked by anybody, but was not looked into: zip, tar and others,
    * compressed files, disk images (archive_magic.h). */
   TPD_OPAQUE_ARCHIVE,
+  TPD_OPAQUE_MAIL, /* a plain mail with a protected one in it, or too long to know */
+  TPD_OPAQUE_MBOX, /* a mailbox file, likewise */
 } TpdOpaque;
 
-#define TPD_N_OPAQUE (TPD_OPAQUE_ARCHIVE + 1)
+#define TPD_N_OPAQUE (TPD_OPAQUE_MBOX + 1)
 
 /* "none", "pst", "ost", "7z", "rar", "encrypted-zip", "password-office",
- * "password-pdf", "archive". */
+ * "password-pdf", "archive", "mail", "mbox". */
 const char *tpd_opaque_word (TpdOpaque opaque);
 
 /*
  * What the plain file that `probe` was made of may hide. At most 64 reads and
- * some MiB of a zip's directory; what it cannot follow is judged by its first
- * bytes. FALSE with error only when the source cannot be read.
+ * some MiB of a zip's directory, or 64 MiB of a mail that is longer than a probe
+ * looks, or of a mailbox file; what it cannot follow is judged by its first bytes. FALSE with error only when the
+ * source cannot be read.
  */
 gboolean tpd_opaque_look (TpdSource *source, const TpdProbe *probe, TpdOpaque *opaque, GError **error);
+
+/* Whether tpd_opaque_look() would search the plain file for protected mail. */
+gboolean tpd_opaque_searches (const TpdProbe *probe);
+/* Adds the warning that a file of that kind deserves (mail, mbox) to a probe that
+ * has none. */
+void tpd_opaque_warn (TpdProbe *probe, TpdOpaque opaque);
 
 /*
  * For who has the first `len` bytes of a file already, which

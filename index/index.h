@@ -28,7 +28,7 @@
 #include "format/opaque.h"
 
 /* Goes up when the tables change: files of another version are set aside. */
-#define TPD_INDEX_SCHEMA 4
+#define TPD_INDEX_SCHEMA 5
 
 typedef struct _TpdIndex TpdIndex;
 

@@ -93,6 +93,9 @@ cat_file (const char *path, const TpdSession *session, const TpdOpenOptions *opt
     case TPD_VERDICT_OK:
       return cat_protected (file, &stamp, probe, session, options, block, error);
     case TPD_VERDICT_NOT_PROTECTED:
+      for (char **warning = probe->warnings; warning != NULL && *warning != NULL; warning++)
+        tpd_warning ("%s: %s", path, *warning);
+      return copy_out (file, file, NULL, block, error);
     case TPD_VERDICT_OFFLINE:
       return copy_out (file, file, NULL, block, error);
     default:

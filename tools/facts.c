@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "crypto/secret.h"
 #include "format/names.h"
+#include "format/opaque.h"
 #include "format/whole.h"
 
 static void
@@ -543,6 +544,20 @@ gather_mounted (const char *path, TpdMounted *mounted, TpdFileFactsFlags flags)
   return facts;
 }
 
+/* A plain mail may have a protected one in it where a probe does not look. What
+ * cannot be read is told by who reads it. */
+static TpdProbe *
+probe_deeply (TpdSource *source)
+{
+  TpdProbe *probe = tpd_probe (source, NULL);
+  TpdOpaque opaque;
+
+  if (probe->verdict == TPD_VERDICT_NOT_PROTECTED && tpd_opaque_searches (probe)
+      && tpd_opaque_look (source, probe, &opaque, NULL))
+    tpd_opaque_warn (probe, opaque);
+  return probe;
+}
+
 TpdFileFacts *
 tpd_file_facts_gather (const char *path, const TpdSession *session, const TpdOpenOptions *options,
                        TpdFileFactsFlags flags)
@@ -557,7 +572,7 @@ tpd_file_facts_gather (const char *path, const TpdSession *session, const TpdOpe
   source = tpd_input_open (path, &stamp, &error);
   if (source == NULL)
     return tpd_file_facts_of_error (path, error);
-  return tpd_file_facts_gather_source (path, source, &stamp, tpd_probe (source, NULL), session, options, flags);
+  return tpd_file_facts_gather_source (path, source, &stamp, probe_deeply (source), session, options, flags);
 }
 
 void

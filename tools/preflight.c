@@ -262,6 +262,8 @@ sort_plain (Sorting *sorting, const TpdIndexRow *row)
     [TPD_OPAQUE_OFFICE] = "an Office document with a password, which no key of the service opens",
     [TPD_OPAQUE_PDF] = "an encrypted PDF: not by the service; it may need a password",
     [TPD_OPAQUE_ARCHIVE] = "may hold protected files, which stay protected when it is unpacked",
+    [TPD_OPAQUE_MAIL] = "a mail with a protected one in it, or too long to know: save that (message.rpmsg) by itself",
+    [TPD_OPAQUE_MBOX] = "a mailbox (mbox) with protected mail in it, or too large to know: take it apart",
   };
 
   if (row->members > 0)

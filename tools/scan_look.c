@@ -125,9 +125,12 @@ tpd_scan_facts_flags (const TpdScanOptions *options)
 
 /* What a plain file may hide. FALSE with error when it cannot be read. */
 static gboolean
-look_at_plain (TpdScanWorker *worker, TpdIndexRow *row, TpdSource *source, const TpdProbe *probe, GError **error)
+look_at_plain (TpdScanWorker *worker, TpdIndexRow *row, TpdSource *source, TpdProbe *probe, GError **error)
 {
-  return tpd_opaque_look (source, probe, &row->opaque, error) && tpd_scan_container (worker, row, source, probe, error);
+  if (!tpd_opaque_look (source, probe, &row->opaque, error))
+    return FALSE;
+  tpd_opaque_warn (probe, row->opaque);
+  return tpd_scan_container (worker, row, source, probe, error);
 }
 
 static void

@@ -360,8 +360,8 @@ test_probe_plain (void)
     { forward, 3 },
     { quoted, 3 },
     { big, 1 },
-    { mixed, 6 },
-    { alternative, 2 },
+    { mixed, 3 },
+    { alternative, 3 },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)

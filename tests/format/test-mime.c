@@ -40,7 +40,7 @@ test_mime_parts (void)
   g_autoptr (TpdMimeMessage) message = tpd_mime_scan (source, &error);
 
   g_assert_no_error (error);
-  g_assert_true (message->is_mixed);
+  g_assert_true (message->has_parts);
   g_assert_cmpuint (message->parts->len, ==, G_N_ELEMENTS (parts));
   for (guint i = 0; i < G_N_ELEMENTS (parts); i++)
     {
@@ -49,7 +49,7 @@ test_mime_parts (void)
       g_assert_cmpmem (mail + part->content, part->end - part->content, parts[i].content, strlen (parts[i].content));
       g_assert_cmpint (part->encoding, ==, parts[i].encoding);
       g_assert_cmpint (part->is_rpmsg_named, ==, i == 1);
-      g_assert_cmpint (part->is_attachment, ==, i == 1);
+      g_assert_cmpint (part->is_visible, ==, i == 1);
     }
 }
 

@@ -287,6 +287,9 @@ test_marks (void)
 
       g_test_message ("case %" G_GSIZE_FORMAT, i);
       g_assert_cmpstr (tpd_verdict_word (probe->verdict), ==, tpd_verdict_word (cases[i].verdict));
+      /* Such a mail is told. */
+      g_assert_cmpint (probe->carries_mail, ==, i == 7);
+      g_assert_cmpint (probe->warnings != NULL, ==, i == 7);
       if (cases[i].verdict == TPD_VERDICT_OK)
         {
           g_autoptr (TpdSource) result = open_good (source, TPD_MAIL_NATIVE);
@@ -316,6 +319,7 @@ test_no_magic (void)
       source = item_finish (made);
       probe = probe_bounded (source);
       g_assert_cmpint (probe->verdict, ==, marked ? TPD_VERDICT_DAMAGED : TPD_VERDICT_NOT_PROTECTED);
+      g_assert_cmpint (probe->carries_mail, ==, !marked);
     }
 }
 

@@ -4,11 +4,45 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "format/eml_head.h"
 #include "format/eml_mime.h"
+#include "format/format.h"
 #include "format/mail.h"
 #include "fuzz.h"
 
 #define MAX_PARTS 32
+
+/* What its first bytes tell is true, and so is what a search leaves out. */
+static void
+check_head (const uint8_t *data, size_t size)
+{
+  const gsize len = MIN (size, (gsize) TPD_HEAD_SIZE);
+  const char *text = (const char *) data;
+  g_autofree char *view = g_malloc (size + 1);
+  gboolean hinted = tpd_eml_hints (text, size), word = FALSE;
+  TpdEmlLead lead;
+
+  if (size >= TPD_PROBE_FIRST && tpd_eml_candidate (data, len, size))
+    g_assert (tpd_eml_may_become (data, TPD_PROBE_FIRST));
+  for (gsize i = 0; i + 5 <= size && !word; i++)
+    word = g_ascii_strncasecmp (text + i, "rpmsg", 5) == 0;
+  g_assert (hinted || (!word && !tpd_eml_mentions (text, size)));
+  tpd_eml_lead (text, len, &lead);
+  g_assert (lead.len <= len);
+  for (TpdEmlForm form = TPD_EML_BYTES; form <= TPD_EML_EMLX; form++)
+    g_assert (tpd_eml_view (form, data, size, view) <= size);
+  (void) tpd_eml_form (data, len);
+}
+
+/* The search finds what is at hand in one piece. */
+static void
+check_search (TpdSource *source, const uint8_t *data, size_t size)
+{
+  gboolean found = FALSE;
+
+  if (size < TPD_EML_WINDOW && tpd_eml_search (source, 0, &found, NULL))
+    g_assert (found == tpd_eml_mentions ((const char *) data, size));
+}
 
 static void
 check_headers (const uint8_t *data, size_t size)
@@ -101,6 +135,8 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 
   check_base64 ((const char *) data, size);
   check_headers (data, size);
+  check_head (data, size);
+  check_search (source, data, size);
   check_parts (source, memory);
   fuzz_check_document (source, 0);
   return 0;
