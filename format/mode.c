@@ -35,14 +35,26 @@ add (GPtrArray *array, const char *text)
 
 /* --- Taking a reading ------------------------------------------------- */
 
-static void
-take (Case *c, const Reading *reading, TpdProof proof)
+/* The bytes that a document of the stored size needs in ECB; all modes need them. */
+static guint64
+needed (const Case *c)
+{
+  return tpd_cipher_mode_body_size (TPD_CIPHER_ECB, c->stored, FALSE);
+}
+
+void
+mode_take (Case *c, const Reading *reading, TpdProof proof)
 {
   TpdModeAnswer *answer = c->answer;
 
   answer->cipher = tpd_content_cipher_ref (reading->cipher);
   answer->plain_size = reading->plain_size;
   answer->proof = proof;
+  if (reading->longer
+      || (c->size < c->question->body->size && !tpd_mode_size_fits (reading->mode, c->stored, c->question->body->size)))
+    g_ptr_array_add (answer->warnings, g_strdup_printf ("The content is %" G_GUINT64_FORMAT
+                                                        " bytes longer than its size needs; they are left out.",
+                                                        c->question->body->size - needed (c)));
   if (c->stored != TPD_SIZE_UNKNOWN || reading->mode == TPD_CIPHER_CBC4K || c->size == 0)
     return;
   answer->proof = TPD_PROOF_NONE;
@@ -51,13 +63,12 @@ take (Case *c, const Reading *reading, TpdProof proof)
                              : "The exact size is not stored: trailing bytes up to a whole segment may be padding.");
 }
 
-/* The proof that an unpadded reading of known size has without a look at its structure. */
-static TpdProof
-plain_proof (const Case *c, const Reading *reading)
+TpdProof
+mode_plain_proof (const Case *c, const Reading *reading)
 {
-  gboolean odd = c->size == 0 || (reading->magic_missing && reading->head_bits == 0);
-
-  return odd ? TPD_PROOF_NONE : TPD_PROOF_PLAUSIBLE;
+  if (c->size == 0)
+    return TPD_PROOF_NONE;
+  return reading->plain_size == 0 || reading->head_bits >= PLAUSIBLE_BITS ? TPD_PROOF_PLAUSIBLE : TPD_PROOF_NONE;
 }
 
 static const char *
@@ -77,136 +88,11 @@ mode_word (TpdCipherMode mode)
   return "mode-cbc512";
 }
 
-static void
-take_instead (Case *c, const Reading *reading, TpdProof proof)
+void
+mode_take_instead (Case *c, const Reading *reading, TpdProof proof)
 {
   add (c->answer->fallbacks, mode_word (reading->mode));
-  take (c, reading, proof);
-}
-
-/* --- CBC without padding: which one ----------------------------------- */
-
-/*
- * Takes one of `readings`, which differ in the first 16 bytes of the segments
- * after the first and in nothing else: the only one whose structure proves it.
- */
-static gboolean
-take_proved (Case *c, const Reading *readings, guint n, gsize segment, const Reading **taken, GError **error)
-{
-  *taken = NULL;
-  for (guint i = 0; i < n; i++)
-    {
-      TpdCheck check = TPD_CHECK_UNKNOWN;
-
-      if (!reading_check_structure (c, &readings[i], segment, &check, error))
-        return FALSE;
-      if (check != TPD_CHECK_PROVED)
-        continue;
-      if (*taken != NULL)
-        {
-          *taken = NULL;
-          break;
-        }
-      *taken = &readings[i];
-    }
-  if (*taken != NULL)
-    return TRUE;
-  g_set_error (error, TPD_ERROR, TPD_ERROR_AMBIGUOUS,
-               "The content is encrypted in segments without padding, for which two rules exist, and it does not show"
-               " which one was used; name it with -o iv=index or -o iv=offset (tpd: --iv index, --iv offset) and check"
-               " the result.");
-  return FALSE;
-}
-
-/* Whether the one that is left of `allowed` can be taken instead of the word's: the
- * content speaks for it, or the size law against CBC512, which has never been seen. */
-static gboolean
-is_only_one (Case *c, const Reading *left, guint allowed, GError **error)
-{
-  const guint all = 1u << TPD_CIPHER_CBC4K_NOPAD | 1u << TPD_CIPHER_CBC512;
-  TpdCheck check = TPD_CHECK_UNKNOWN;
-
-  if (c->size <= SHARED_HEAD)
-    return TRUE;
-  if (!reading_weigh (c, left, &check, error))
-    return FALSE;
-  if (check == TPD_CHECK_PROVED
-      || (check == TPD_CHECK_UNKNOWN && allowed == all && left->mode == TPD_CIPHER_CBC4K_NOPAD))
-    return TRUE;
-  g_set_error_literal (error, TPD_ERROR, TPD_ERROR_AMBIGUOUS,
-                       "The content makes no sense in the cipher mode that the license names, and does not speak for"
-                       " another one with certainty.");
-  return FALSE;
-}
-
-/*
- * Chooses among the unpadded CBC modes in `allowed` (bits of 1 << mode) whose
- * size law holds. `*found` stays FALSE when none is left. `instead` of the
- * license's word the content must not speak against the only one left, either.
- */
-static gboolean
-choose_unpadded (Case *c, guint allowed, gboolean instead, gboolean *found, GError **error)
-{
-  static const struct {
-    TpdCipherMode mode;
-    TpdIvRule rule;
-  } known[] = {
-    { TPD_CIPHER_CBC4K_NOPAD, TPD_IV_INDEX },
-    { TPD_CIPHER_CBC4K_NOPAD, TPD_IV_OFFSET },
-    { TPD_CIPHER_CBC512, TPD_IV_OFFSET },
-  };
-  TpdIvChoice iv = c->question->iv;
-  Reading readings[G_N_ELEMENTS (known)] = { 0 };
-  const Reading *taken = NULL;
-  TpdProof proof = TPD_PROOF_PROVEN;
-  gsize segment = 0;
-  guint n = 0;
-  gboolean ok = TRUE;
-
-  for (guint i = 0; ok && i < G_N_ELEMENTS (known); i++)
-    {
-      gsize own_segment = tpd_cipher_mode_segment (known[i].mode);
-      gboolean first_segment_only = c->size <= own_segment;
-
-      if ((allowed & 1u << known[i].mode) == 0)
-        continue;
-      /* Readings that are the same bytes are one reading. */
-      if (n > 0 && first_segment_only)
-        continue;
-      if (known[i].mode == TPD_CIPHER_CBC4K_NOPAD && !first_segment_only
-          && iv == (known[i].rule == TPD_IV_INDEX ? TPD_IV_FORCE_OFFSET : TPD_IV_FORCE_INDEX))
-        continue;
-      ok = reading_make (c, known[i].mode, known[i].rule, &readings[n], error);
-      if (ok && !readings[n].size_broken)
-        {
-          segment = own_segment;
-          n++;
-        }
-      else
-        reading_clear (&readings[n]);
-    }
-  if (ok && n == 1)
-    {
-      ok = (!instead || is_only_one (c, &readings[0], allowed, error))
-           && reading_look (c, &readings[0], HEAD_MAX, error);
-      taken = &readings[0];
-      proof = plain_proof (c, taken);
-    }
-  else if (ok && n > 0)
-    ok = take_proved (c, readings, n, segment, &taken, error);
-  *found = ok && n > 0;
-  if (*found)
-    {
-      if (instead)
-        add (c->answer->fallbacks, mode_word (taken->mode));
-      if (n > 1 && taken->mode == TPD_CIPHER_CBC4K_NOPAD)
-        add (c->answer->fallbacks,
-             tpd_content_cipher_iv_rule (taken->cipher) == TPD_IV_INDEX ? "iv-index" : "iv-offset");
-      take (c, taken, proof);
-    }
-  for (guint i = 0; i < n; i++)
-    reading_clear (&readings[i]);
-  return ok;
+  mode_take (c, reading, proof);
 }
 
 /* --- Leaving the word ------------------------------------------------- */
@@ -215,7 +101,7 @@ choose_unpadded (Case *c, guint allowed, gboolean instead, gboolean *found, GErr
 static gboolean
 is_noise_in_ecb (const Reading *own)
 {
-  return own != NULL && own->mode == TPD_CIPHER_ECB && own->head_bits == 0;
+  return own != NULL && own->mode == TPD_CIPHER_ECB && own->head_bits < PLAUSIBLE_BITS;
 }
 
 /*
@@ -241,7 +127,7 @@ find_other (Case *c, const Reading *own, gboolean *found, GError **error)
         return FALSE;
       if (!reading_is_broken (&padded) && padded.padding_bits + padded.head_bits >= PROVED_BITS)
         {
-          take_instead (c, &padded, TPD_PROOF_PLAUSIBLE);
+          mode_take_instead (c, &padded, TPD_PROOF_PLAUSIBLE);
           *found = TRUE;
           return TRUE;
         }
@@ -257,11 +143,11 @@ find_other (Case *c, const Reading *own, gboolean *found, GError **error)
     {
       if (!reading_make (c, TPD_CIPHER_ECB, TPD_IV_INDEX, &ecb, error))
         return FALSE;
-      if (!ecb.size_broken && !reading_look (c, &ecb, HEAD_MAX, error))
+      if ((!ecb.size_broken || ecb.longer) && !reading_look (c, &ecb, HEAD_MAX, error))
         return FALSE;
-      if (!ecb.size_broken && ecb.head_bits >= PROVED_BITS)
+      if (ecb.head_bits >= PROVED_BITS)
         {
-          take_instead (c, &ecb, TPD_PROOF_PLAUSIBLE);
+          mode_take_instead (c, &ecb, TPD_PROOF_PLAUSIBLE);
           *found = TRUE;
           return TRUE;
         }
@@ -284,71 +170,7 @@ find_other (Case *c, const Reading *own, gboolean *found, GError **error)
                            " end is missing.");
       return FALSE;
     }
-  return choose_unpadded (c, 1u << TPD_CIPHER_CBC4K_NOPAD | 1u << TPD_CIPHER_CBC512, TRUE, found, error);
-}
-
-/* --- A word that says CBC512 ------------------------------------------- */
-
-/* Whether structure speaks against CBC4K, too, under both of its rules. */
-static gboolean
-is_broken_anyway (Case *c, gboolean *broken, GError **error)
-{
-  static const TpdIvRule rules[] = { TPD_IV_INDEX, TPD_IV_OFFSET };
-
-  *broken = TRUE;
-  for (guint i = 0; i < G_N_ELEMENTS (rules) && *broken; i++)
-    {
-      g_auto (Reading) reading = { 0 };
-      TpdCheck check;
-
-      if (!reading_make (c, TPD_CIPHER_CBC4K_NOPAD, rules[i], &reading, error)
-          || !reading_check_structure (c, &reading, SHARED_HEAD, &check, error))
-        return FALSE;
-      *broken = check == TPD_CHECK_DISPROVED;
-    }
-  return TRUE;
-}
-
-/*
- * No genuine file in CBC512 has been seen, and its first 512 bytes are those of
- * the other CBC modes: what they show does not speak for this one.
- */
-static gboolean
-keep_cbc512 (Case *c, const Reading *own, GError **error)
-{
-  TpdCheck check = TPD_CHECK_UNKNOWN;
-  g_auto (Reading) padded = { 0 };
-  gboolean found = FALSE, broken = FALSE;
-
-  if (c->size <= SHARED_HEAD)
-    return choose_unpadded (c, 1u << own->mode, FALSE, &found, error);
-  if (!reading_weigh (c, own, &check, error) || !reading_make (c, TPD_CIPHER_CBC4K, TPD_IV_INDEX, &padded, error)
-      || (check == TPD_CHECK_DISPROVED && !is_broken_anyway (c, &broken, error)))
-    return FALSE;
-  if (check == TPD_CHECK_PROVED)
-    {
-      take (c, own, TPD_PROOF_PLAUSIBLE);
-      return TRUE;
-    }
-  /* What is broken under all readings tells nothing. */
-  if ((check == TPD_CHECK_UNKNOWN || broken) && padded.padding_bits == 0)
-    {
-      take (c, own, TPD_PROOF_NONE);
-      return TRUE;
-    }
-  if (check == TPD_CHECK_DISPROVED && padded.padding_bits >= PROVED_BITS)
-    {
-      take_instead (c, &padded, TPD_PROOF_PLAUSIBLE);
-      return TRUE;
-    }
-  if (check == TPD_CHECK_DISPROVED && !choose_unpadded (c, 1u << TPD_CIPHER_CBC4K_NOPAD, TRUE, &found, error))
-    return FALSE;
-  if (found)
-    return TRUE;
-  g_set_error_literal (error, TPD_ERROR, TPD_ERROR_AMBIGUOUS,
-                       "The license names the cipher mode CBC512; beyond the first 512 bytes the content speaks"
-                       " against it, and for no other mode with certainty.");
-  return FALSE;
+  return mode_choose_cbc (c, TRUE, found, error);
 }
 
 static gboolean
@@ -369,40 +191,33 @@ set_broken_error (const Case *c, const Reading *own, GError **error)
 }
 
 /* Whether the content gives reason to look for another mode: few bytes of noise
- * can pass for text. */
+ * can pass for text, and one for padding. */
 static gboolean
 is_doubtful (const Reading *own)
 {
-  return own->mode != TPD_CIPHER_CBC4K && (own->magic_missing || own->head_bits < PROVED_BITS);
+  if (own->mode == TPD_CIPHER_CBC4K)
+    return own->padding_bits + own->head_bits < PROVED_BITS;
+  return own->magic_missing || own->head_bits < PROVED_BITS;
 }
 
 /* The word's reading stands. */
 static gboolean
 keep (Case *c, const Reading *own, GError **error)
 {
-  g_auto (Reading) padded = { 0 };
-  gboolean found;
-
   switch (own->mode)
     {
     case TPD_CIPHER_CBC4K:
-      take (c, own, TPD_PROOF_PLAUSIBLE);
+      mode_take (c, own, TPD_PROOF_PLAUSIBLE);
       return TRUE;
     case TPD_CIPHER_ECB:
-      take (c, own, plain_proof (c, own));
+      mode_take (c, own, mode_plain_proof (c, own));
       return TRUE;
     case TPD_CIPHER_CBC512:
-      return keep_cbc512 (c, own, error);
-    default:
+      return mode_keep_cbc512 (c, own, error);
+    case TPD_CIPHER_CBC4K_NOPAD:
       break;
     }
-  /* Padding that is there says which of the two rules it is: that of CBC4K with padding. */
-  if (c->stored != TPD_SIZE_UNKNOWN && !reading_make (c, TPD_CIPHER_CBC4K, TPD_IV_INDEX, &padded, error))
-    return FALSE;
-  if (padded.padding_bits < PROVED_BITS)
-    return choose_unpadded (c, 1u << own->mode, FALSE, &found, error);
-  take_instead (c, &padded, TPD_PROOF_PLAUSIBLE);
-  return TRUE;
+  return mode_keep_nopad (c, own, error);
 }
 
 /* The mode that the license states, as far as it is to be believed. */
@@ -453,17 +268,18 @@ decide (Case *c, GError **error)
   /* Nothing that is said to be nothing is nothing, in whatever mode. */
   if (c->size == 0 && c->stored == 0)
     {
-      take (c, &own, TPD_PROOF_PLAUSIBLE);
+      mode_take (c, &own, TPD_PROOF_PLAUSIBLE);
       return TRUE;
     }
   if (known)
     {
       if (c->size == 0)
         return reading_is_broken (&own) ? set_broken_error (c, &own, error) : keep (c, &own, error);
-      if (!reading_is_broken (&own) && mode != TPD_CIPHER_CBC4K
+      if ((!reading_is_broken (&own) || own.longer) && own.padding_bits < PROVED_BITS
           && !reading_look (c, &own, mode == TPD_CIPHER_ECB ? HEAD_MAX : SHARED_HEAD, error))
         return FALSE;
-      if (!reading_is_broken (&own) && !is_doubtful (&own))
+      /* Blocks of ECB stand for themselves, and the stored size says where the document ends. */
+      if ((!reading_is_broken (&own) || own.longer) && !is_doubtful (&own))
         return keep (c, &own, error);
     }
   if (!find_other (c, known ? &own : NULL, &found, error))
@@ -480,11 +296,23 @@ decide (Case *c, GError **error)
   return reading_is_broken (&own) ? set_broken_error (c, &own, error) : keep (c, &own, error);
 }
 
+/* Whether the body has a size that a mode needs all of; CBC512 need not be filled up,
+ * and has never been seen. */
+static gboolean
+is_usual (const Case *c)
+{
+  return tpd_mode_size_fits (TPD_CIPHER_ECB, c->stored, c->size)
+         || tpd_mode_size_fits (TPD_CIPHER_CBC4K, c->stored, c->size)
+         || tpd_mode_size_fits (TPD_CIPHER_CBC4K_NOPAD, c->stored, c->size);
+}
+
 gboolean
 tpd_mode_decide (const TpdModeQuestion *question, TpdContentKey *key, TpdModeAnswer *answer, GError **error)
 {
   Case c = { question, key, answer, question->stored_size, question->body->size };
 
+  if (question->maybe_longer && c.stored <= c.size && (c.stored == 0 || !is_usual (&c)))
+    c.size = needed (&c);
   *answer = (TpdModeAnswer){ .fallbacks = g_ptr_array_new_with_free_func (g_free),
                              .warnings = g_ptr_array_new_with_free_func (g_free) };
   if (decide (&c, error))

@@ -15,6 +15,7 @@
 typedef struct {
   TpdSource *body;       /* ciphertext only */
   guint64 stored_size;   /* plain size in clear, or TPD_SIZE_UNKNOWN */
+  gboolean maybe_longer; /* what lies behind the end of the document is no damage */
   gboolean force_cbc4k;  /* pfile version 2: CBC4K whatever an ECB word says */
   const char *extension; /* ".txt": which magic to expect, may be NULL */
   TpdIvChoice iv;
@@ -34,6 +35,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (TpdModeAnswer, tpd_mode_answer_clear)
 /* Whether a body of `body_size` bytes can hold `stored_size` bytes of plaintext
  * in `mode`: the size law. Any numbers are allowed. */
 gboolean tpd_mode_size_fits (TpdCipherMode mode, guint64 stored_size, guint64 body_size);
+/* The same for any mode. */
+gboolean tpd_mode_size_fits_any (guint64 stored_size, guint64 body_size);
 
 /* The document that `answer` stands for, over the body it was asked about;
  * takes the words and sentences out of `answer`. (transfer full) */

@@ -13,11 +13,9 @@
 #include "base/error.h"
 #include "format/cfb.h"
 #include "format/dataspaces.h"
+#include "format/drm_stream.h"
 #include "format/format.h"
-#include "format/mode.h"
 
-#define PREFIX_SIZE 8
-#define AES_BLOCK 16
 /* Content up to this size has its chain followed by the probe. */
 #define PROBE_CHAIN_MAX (1024 * 1024)
 /* How much of either end of a file whose directory is lost is searched for a
@@ -83,15 +81,14 @@ fail_unreadable (TpdSource *source, const GError *error, TpdProbe *probe)
 static gboolean
 probe_content (TpdCfb *cfb, const TpdCfbEntry *content, TpdProbe *probe, guint64 *plain_size)
 {
-  guint8 prefix[PREFIX_SIZE];
+  guint8 prefix[TPD_DRM_STREAM_PREFIX];
   TpdBytes bytes = tpd_bytes (prefix, sizeof prefix);
   g_autoptr (GError) error = NULL;
-  guint64 body;
 
   *plain_size = 0;
   if (content->size == 0)
     return TRUE;
-  if (content->size < PREFIX_SIZE)
+  if (content->size < TPD_DRM_STREAM_PREFIX)
     {
       tpd_probe_fail (probe, TPD_VERDICT_DAMAGED, "The protected file is damaged: its content is cut off.");
       return FALSE;
@@ -112,13 +109,9 @@ probe_content (TpdCfb *cfb, const TpdCfbEntry *content, TpdProbe *probe, guint64
       tpd_source_unref (stream);
     }
   tpd_bytes_take_u64le (&bytes, plain_size);
-  body = (content->size - PREFIX_SIZE) / AES_BLOCK * AES_BLOCK;
-  if (*plain_size > body)
+  if (!tpd_drm_stream_check_size (content->size, *plain_size, &error))
     {
-      tpd_probe_fail (probe, TPD_VERDICT_DAMAGED,
-                      "The protected file is damaged: it says that it holds %" G_GUINT64_FORMAT
-                      " bytes, but only %" G_GUINT64_FORMAT " are there.",
-                      *plain_size, body);
+      tpd_probe_fail_error (probe, error);
       return FALSE;
     }
   return TRUE;
@@ -191,62 +184,22 @@ office_read_license (const TpdProbe *probe, TpdSource *source, GError **error)
   return tpd_source_read_bytes (stream, layout->license_off, layout->license_len, error);
 }
 
-static gboolean
-fits_any_mode (guint64 plain_size, guint64 body)
-{
-  return tpd_mode_size_fits (TPD_CIPHER_ECB, plain_size, body)
-         || tpd_mode_size_fits (TPD_CIPHER_CBC4K, plain_size, body)
-         || tpd_mode_size_fits (TPD_CIPHER_CBC4K_NOPAD, plain_size, body)
-         || tpd_mode_size_fits (TPD_CIPHER_CBC512, plain_size, body);
-}
-
-/* The ciphertext: what lies behind the size, in whole blocks. Where there is
- * more than any mode makes of that size, the surplus is left out. */
-static TpdSource *
-open_body (TpdSource *source, const Layout *layout, guint64 *surplus, GError **error)
-{
-  g_autoptr (TpdCfb) cfb = NULL;
-  g_autoptr (TpdSource) stream = NULL;
-  guint64 body, needed;
-
-  *surplus = 0;
-  cfb = tpd_cfb_open (source, error);
-  if (cfb == NULL || (stream = tpd_cfb_stream_new (cfb, &layout->content, error)) == NULL)
-    return NULL;
-  if (stream->size < PREFIX_SIZE)
-    return g_steal_pointer (&stream);
-  body = (stream->size - PREFIX_SIZE) / AES_BLOCK * AES_BLOCK;
-  if (layout->plain_size <= body && !fits_any_mode (layout->plain_size, body))
-    {
-      needed = (layout->plain_size + AES_BLOCK - 1) / AES_BLOCK * AES_BLOCK;
-      *surplus = body - needed;
-      body = needed;
-    }
-  return tpd_source_new_range (stream, PREFIX_SIZE, body);
-}
-
 static TpdDocument *
 office_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, const TpdOpenOptions *options,
              TpdBudget *budget, GError **error)
 {
   const Layout *layout = probe->layout;
-  guint64 surplus;
-  g_autoptr (TpdSource) body = open_body (source, layout, &surplus, error);
-  g_autoptr (TpdSource) budgeted = NULL;
-  g_auto (TpdModeAnswer) answer = { 0 };
+  g_autoptr (TpdCfb) cfb = tpd_cfb_open (source, error);
+  g_autoptr (TpdSource) stream = NULL;
+  g_autoptr (TpdDocument) document = NULL;
 
-  if (body == NULL)
+  if (cfb == NULL || (stream = tpd_cfb_stream_new (cfb, &layout->content, error)) == NULL
+      || (document = tpd_drm_stream_open (stream, probe->kind, content_key, options, budget, error)) == NULL)
     return NULL;
-  /* The decision counts against the budget; the document outlives it. */
-  budgeted = tpd_source_new_budgeted (body, budget);
-  if (!tpd_mode_decide (&(TpdModeQuestion){ .body = budgeted, .stored_size = layout->plain_size, .iv = options->iv },
-                        content_key, &answer, error))
-    return NULL;
-  if (surplus > 0)
-    g_ptr_array_add (answer.warnings, g_strdup_printf ("The content is %" G_GUINT64_FORMAT
-                                                       " bytes longer than its size needs; they are left out.",
-                                                       surplus));
-  return tpd_mode_answer_to_document (&answer, probe->kind, body);
+  if (document->plain_size == layout->plain_size)
+    return g_steal_pointer (&document);
+  g_set_error (error, TPD_ERROR, TPD_ERROR_STALE, "The file has changed since it was looked at.");
+  return NULL;
 }
 
 const TpdFormat tpd_format_office = {

@@ -381,15 +381,6 @@ check_start (Scan *scan, const Header *header)
 }
 
 static gboolean
-fits_any_mode (guint64 stored_size, guint64 body_size)
-{
-  return tpd_mode_size_fits (TPD_CIPHER_CBC4K, stored_size, body_size)
-         || tpd_mode_size_fits (TPD_CIPHER_ECB, stored_size, body_size)
-         || tpd_mode_size_fits (TPD_CIPHER_CBC4K_NOPAD, stored_size, body_size)
-         || tpd_mode_size_fits (TPD_CIPHER_CBC512, stored_size, body_size);
-}
-
-static gboolean
 scan_content (Scan *scan, const Header *header)
 {
   guint64 body_size = scan->source->size - header->content_off;
@@ -409,7 +400,7 @@ scan_content (Scan *scan, const Header *header)
       stored = TPD_SIZE_UNKNOWN;
       scan->probe->size_class = TPD_SIZE_NEEDS_KEY;
     }
-  else if (fits_any_mode (stored, body_size))
+  else if (tpd_mode_size_fits_any (stored, body_size))
     {
       scan->probe->size_class = TPD_SIZE_EXACT;
       scan->probe->plain_size = stored;

@@ -51,18 +51,27 @@ static const Magic magics[] = {
 /* Bytes before the magic that readers of PDF accept. */
 #define PDF_SLACK 1024
 
+/* How many of the bytes before `end` start a segment other than the first. */
+static guint64
+doubtful_before (gsize segment, guint64 end)
+{
+  return end / segment * PROOF_DOUBTFUL + MIN (end % segment, PROOF_DOUBTFUL) - MIN (end, PROOF_DOUBTFUL);
+}
+
 guint64
 proof_doubtful (gsize segment, guint64 off, guint64 len)
 {
-  guint64 counts[2];
-  guint64 ends[2] = { off, off + len };
+  guint64 n = doubtful_before (segment, off + len) - doubtful_before (segment, off);
 
-  for (guint i = 0; i < 2; i++)
-    {
-      guint64 n = ends[i] / segment * PROOF_DOUBTFUL + MIN (ends[i] % segment, PROOF_DOUBTFUL);
-      counts[i] = n - MIN (ends[i], PROOF_DOUBTFUL); /* the first segment is not in doubt */
-    }
-  return counts[1] - counts[0];
+  if (segment == PROOF_WHOLE_SEGMENT)
+    return n;
+  return n - (doubtful_before (PROOF_WHOLE_SEGMENT, off + len) - doubtful_before (PROOF_WHOLE_SEGMENT, off));
+}
+
+gboolean
+proof_is_doubtful (gsize segment, guint64 off)
+{
+  return off % segment == 0 && (segment == PROOF_WHOLE_SEGMENT || off % PROOF_WHOLE_SEGMENT != 0);
 }
 
 gboolean
@@ -81,7 +90,7 @@ tpd_check_segments (TpdSource *plain, gsize segment, TpdCheck *result, GError **
     return proof_check_zip (plain, segment, result, error);
   if (tpd_cfb_magic (head, sizeof head))
     return proof_check_cfb (plain, segment, result, error);
-  if (segment == PROOF_WHOLE_SEGMENT && !proof_judge_places (plain, segment, NULL, NULL, &bits, error))
+  if (!proof_judge_places (plain, segment, NULL, NULL, &bits, error))
     return FALSE;
   if (bits >= PROOF_ENOUGH)
     *result = TPD_CHECK_PROVED;

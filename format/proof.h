@@ -20,8 +20,9 @@ typedef enum {
  * Judges `plain`, the body decrypted under one hypothesis, where only the
  * first 16 bytes of segments 1, 2, ... of `segment` bytes are in doubt: ZIP
  * packages by CRC-32 of the smallest member whose data crosses a border,
- * compound files by their structures at the borders, and with segments of 4096
- * bytes they and all else by bytes that fit their surroundings. Bounded by
+ * compound files by their structures at the borders, and they and all else by
+ * bytes that fit their surroundings. With segments smaller than 4096 bytes,
+ * borders that are such of 4096, too, are taken for sure. Bounded by
  * TPD_CHECK_MAX_BYTES, never fails for bad content (that is DISPROVED); FALSE
  * only when the source cannot be read.
  */

@@ -34,7 +34,7 @@ typedef struct {
 static gboolean
 is_doubtful (const Judge *judge, guint32 sector)
 {
-  return cfb_sector_offset (judge->cfb, sector) % judge->segment == 0;
+  return proof_is_doubtful (judge->segment, cfb_sector_offset (judge->cfb, sector));
 }
 
 static gboolean

@@ -9,9 +9,8 @@
  * not.
  *
  * Each model is a probability distribution, so noise reaches t bits with a chance of
- * 2^-t at most. The best of them is taken (the last only where all places are in
- * doubt: proof_private.h), and of each place as much is left out as there are places:
- * in all, noise reaches t bits with a chance below 2^(4-t).
+ * 2^-t at most. The best of them is taken, and of each place as much is left out as
+ * there are places: in all, noise reaches t bits with a chance below 2^(4-t).
  */
 #include <string.h>
 
@@ -93,14 +92,12 @@ proof_judge_places (TpdSource *plain, gsize segment, ProofSkip skip, gpointer da
 
       if (plain->size - off < PROOF_DOUBTFUL)
         break;
-      if (skip != NULL && skip (data, off))
+      if (!proof_is_doubtful (segment, off) || (skip != NULL && skip (data, off)))
         continue;
       good = read_window (plain, segment, off, &window, error);
       if (!good)
         break;
-      found = simple_bits (window.data + window.before);
-      if (segment == PROOF_WHOLE_SEGMENT)
-        found = MAX (found, likeness_bits (&window));
+      found = MAX (simple_bits (window.data + window.before), likeness_bits (&window));
       if (found > penalty)
         *bits += found - penalty;
     }

@@ -16,10 +16,10 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "format/dataspaces.h"
+#include "format/drm_stream.h"
 #include "format/format.h"
 #include "format/mail.h"
 #include "format/mail_content.h"
-#include "format/mode.h"
 
 #define BLOCK_HEADER 12
 #define BLOCK_MAGIC 0x0fa0
@@ -30,8 +30,6 @@
 /* zlib is fast as long as a longest match and some more find room. */
 #define ROOM_BEHIND 512
 #define BROKEN "its compressed data is broken"
-#define PREFIX_SIZE 8
-#define AES_BLOCK 16
 
 static const guint8 magic[TPD_RPMSG_MAGIC_SIZE] = { 0x76, 0xe8, 0x04, 0x60, 0xc4, 0x11, 0xe3, 0x86 };
 
@@ -290,8 +288,13 @@ tpd_rpmsg_check (TpdSource *rpmsg, GError **error)
   guint8 start[8];
   gsize len;
 
-  if (!inflater_init (&self, rpmsg, NULL, error) || !take_magic (&self, error) || !inflate_block (&self, error))
+  if (!inflater_init (&self, rpmsg, NULL, error) || !take_magic (&self, error))
     return FALSE;
+  /* Blocks hold a byte at least: one is enough but for odd writers. */
+  do
+    if (!inflate_block (&self, error))
+      return FALSE;
+  while (tpd_sink_size (self.sink) < sizeof start && inflater_left (&self) > 0);
   len = (gsize) MIN ((guint64) sizeof start, tpd_sink_size (self.sink));
   if (!tpd_sink_pread (self.sink, start, len, 0, error))
     return FALSE;
@@ -363,27 +366,6 @@ tpd_rpmsg_read_license (TpdSource *rpmsg, TpdBudget *budget, GError **error)
   return read_license (cfb, &spaces, error);
 }
 
-/* The plain size and the ciphertext of the protected stream. */
-static TpdSource *
-open_body (TpdCfb *cfb, const TpdDataSpaces *spaces, guint64 *plain_size, GError **error)
-{
-  g_autoptr (TpdSource) stream = tpd_cfb_stream_new (cfb, &spaces->content, error);
-  guint8 prefix[PREFIX_SIZE];
-  TpdBytes bytes = tpd_bytes (prefix, sizeof prefix);
-  guint64 size;
-
-  if (stream == NULL || !tpd_source_read_exact (stream, prefix, sizeof prefix, 0, error))
-    return NULL;
-  tpd_bytes_take_u64le (&bytes, plain_size);
-  size = (stream->size - PREFIX_SIZE) / AES_BLOCK * AES_BLOCK;
-  if (*plain_size > size)
-    {
-      set_damaged (error, "it is shorter than it says");
-      return NULL;
-    }
-  return tpd_source_new_range (stream, PREFIX_SIZE, size);
-}
-
 /* The mail as a compound file, decrypted as it is read. */
 static TpdSource *
 decrypt (TpdSource *compound, TpdContentKey *key, const TpdOpenOptions *options, GBytes **license,
@@ -391,19 +373,13 @@ decrypt (TpdSource *compound, TpdContentKey *key, const TpdOpenOptions *options,
 {
   g_autoptr (TpdCfb) cfb = tpd_cfb_open (compound, error);
   g_auto (TpdDataSpaces) spaces = { 0 };
-  g_autoptr (TpdSource) body = NULL;
+  g_autoptr (TpdSource) stream = NULL;
   g_autoptr (TpdDocument) document = NULL;
-  g_auto (TpdModeAnswer) answer = { 0 };
-  guint64 plain_size;
 
-  if (cfb == NULL || !read_spaces (cfb, &spaces, error) || (*license = read_license (cfb, &spaces, error)) == NULL)
+  if (cfb == NULL || !read_spaces (cfb, &spaces, error) || (*license = read_license (cfb, &spaces, error)) == NULL
+      || (stream = tpd_cfb_stream_new (cfb, &spaces.content, error)) == NULL
+      || (document = tpd_drm_stream_open (stream, TPD_KIND_OLE, key, options, NULL, error)) == NULL)
     return NULL;
-  body = open_body (cfb, &spaces, &plain_size, error);
-  if (body == NULL
-      || !tpd_mode_decide (&(TpdModeQuestion){ .body = body, .stored_size = plain_size, .iv = options->iv }, key,
-                           &answer, error))
-    return NULL;
-  document = tpd_mode_answer_to_document (&answer, TPD_KIND_OLE, body);
   content->cipher = document->cipher;
   content->proof = document->proof;
   tpd_mail_content_add_notes (content, NULL, document);

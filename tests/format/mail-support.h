@@ -265,10 +265,12 @@ protector_clear (Protector *self)
   fixture_keys_clear (&self->keys);
 }
 
-/* The compound file `plain` as a message.rpmsg. */
+/* The compound file `plain` as a message.rpmsg in blocks of `block` bytes, with
+ * `surplus` bytes of noise behind the ciphertext. */
 static inline GBytes *
-protect (Protector *self, GBytes *plain)
+protect_longer (Protector *self, GBytes *plain, gsize surplus, gsize block)
 {
+  g_autofree guint8 *noise = make_noise (surplus, 31);
   g_autoptr (TpdSource) sample = tpd_source_new_bytes (self->compound);
   g_autoptr (TpdCfb) cfb = tpd_cfb_open (sample, NULL);
   g_autoptr (TpdCfbWriter) writer = tpd_cfb_writer_new (3);
@@ -290,11 +292,19 @@ protect (Protector *self, GBytes *plain)
   put_u64 (prefix, g_bytes_get_size (plain));
   g_byte_array_append (content, prefix, 8);
   g_byte_array_append (content, g_bytes_get_data (body, NULL), (guint) g_bytes_get_size (body));
+  g_byte_array_append (content, noise, (guint) surplus);
   g_assert_true (tpd_cfb_writer_add_bytes (writer, 0, "\011DRMContent", content->data, content->len, NULL));
   g_assert_true (tpd_cfb_writer_finish (writer, sink, NULL));
   outer = tpd_sink_to_source (g_steal_pointer (&sink), NULL);
   whole = source_read_all (outer);
-  return frame (g_bytes_get_data (whole, &len), g_bytes_get_size (whole), 4096);
+  return frame (g_bytes_get_data (whole, &len), g_bytes_get_size (whole), block);
+}
+
+/* The same as it is written. */
+static inline GBytes *
+protect (Protector *self, GBytes *plain)
+{
+  return protect_longer (self, plain, 0, 4096);
 }
 
 static inline gboolean

@@ -24,6 +24,7 @@ typedef struct {
 
   guint16 word;
   gboolean size_unknown;
+  gboolean maybe_longer;
   gboolean force_cbc4k;
   const char *extension;
   TpdIvChoice iv;
@@ -78,6 +79,7 @@ check_body (const Try *t, GBytes *bytes)
   TpdModeQuestion question = {
     .body = body,
     .stored_size = t->size_unknown ? TPD_SIZE_UNKNOWN : t->len,
+    .maybe_longer = t->maybe_longer,
     .force_cbc4k = t->force_cbc4k,
     .extension = t->extension,
     .iv = t->iv,

@@ -191,6 +191,37 @@ test_ecb_word_is_cbc512 (void)
                 .fallbacks = "mode-cbc512" });
 }
 
+/* Behind the end of the document there may be anything, but ECB of such a size is
+ * told from CBC by its start only. */
+static void
+test_ecb_with_surplus (void)
+{
+  static const guint16 words[] = { TPD_MODE_WORD_ECB, TPD_MODE_WORD_CBC4K, TPD_MODE_WORD_CBC4K_NOPAD };
+  g_autofree guint8 *text = make_text (8192);
+  g_autofree guint8 *noise = make_noise (8192, 14);
+
+  for (int i = 0; i < 2 * (int) G_N_ELEMENTS (words); i++)
+    {
+      Try t = { .plain = i & 1 ? noise : text,
+                .len = 8192,
+                .mode = TPD_CIPHER_ECB,
+                .word = words[i / 2],
+                .maybe_longer = TRUE,
+                .proof = TPD_PROOF_PLAUSIBLE,
+                .warns = TRUE,
+                .fallbacks = i >= 2 ? "mode-ecb" : NULL };
+      g_autoptr (GBytes) bytes = encrypt_try (&t);
+
+      t.len = 5003;
+      if (i & 1)
+        t.error = i / 2 == 2 ? REFUSED (AMBIGUOUS) : REFUSED (DAMAGED);
+      check_body (&t, bytes);
+      t.maybe_longer = FALSE;
+      t.error = i / 2 == 2 ? REFUSED (AMBIGUOUS) : REFUSED (DAMAGED);
+      check_body (&t, bytes);
+    }
+}
+
 /* --- The CBC4K word --------------------------------------------------- */
 
 static void
@@ -256,6 +287,42 @@ test_cbc4k_word_is_ecb (void)
                 .proof = TPD_PROOF_NONE,
                 .warns = TRUE,
                 .fallbacks = "mode-ecb" });
+}
+
+/* Noise ends like padding of one byte once in 256: text says more. */
+static void
+test_cbc4k_word_short_padding (void)
+{
+  g_autofree guint8 *text = make_text (1003);
+  guint padded = 0;
+
+  for (guint32 seed = 0; seed < 2000; seed++)
+    {
+      g_autofree guint8 *fill = make_noise (5, seed);
+      g_autofree guint8 *plain = g_malloc (1008);
+      g_autoptr (GBytes) bytes = NULL;
+      g_autoptr (TpdContentCipher) cipher = NULL;
+      g_autofree guint8 *last = g_malloc (1008);
+      Try t = { .plain = plain,
+                .len = 1003,
+                .word = TPD_MODE_WORD_CBC4K,
+                .size_unknown = TRUE,
+                .force_cbc4k = seed & 1,
+                .tail = 5,
+                .proof = TPD_PROOF_NONE,
+                .warns = TRUE,
+                .fallbacks = "mode-ecb" };
+
+      memcpy (plain, text, 1003);
+      memcpy (plain + 1003, fill, 5);
+      bytes = encrypt_body (key_bytes, 32, TPD_CIPHER_ECB, TPD_IV_INDEX, FALSE, plain, 1008);
+      cipher = tpd_content_cipher_new (key_bytes, 32, TPD_CIPHER_CBC4K, TPD_IV_INDEX, NULL);
+      memcpy (last, g_bytes_get_data (bytes, NULL), 1008);
+      g_assert_true (tpd_content_cipher_decrypt (cipher, last, 1008, 0, NULL));
+      padded += tpd_pkcs7_length (last + 992) > 0;
+      check_body (&t, bytes);
+    }
+  g_assert_cmpuint (padded, >, 0);
 }
 
 static void
@@ -496,6 +563,8 @@ main (int argc, char **argv)
   g_test_add_func ("/mode/ecb-word/against-cbc-of-unknown-size", test_ecb_word_against_cbc_of_unknown_size);
   g_test_add_func ("/mode/ecb-word/is-nopad", test_ecb_word_is_nopad);
   g_test_add_func ("/mode/ecb-word/is-cbc512", test_ecb_word_is_cbc512);
+  g_test_add_func ("/mode/ecb-word/with-surplus", test_ecb_with_surplus);
+  g_test_add_func ("/mode/cbc4k-word/short-padding-by-chance", test_cbc4k_word_short_padding);
   g_test_add_func ("/mode/cbc4k-word/truncation-is-damage", test_cbc4k_word_truncation_is_damage);
   g_test_add_func ("/mode/cbc4k-word/altered-end-is-damage", test_cbc4k_word_altered_end_is_damage);
   g_test_add_func ("/mode/cbc4k-word/is-ecb", test_cbc4k_word_is_ecb);

@@ -649,13 +649,15 @@ test_surplus (void)
     gsize len;
   } cases[] = {
     { TPD_MODE_WORD_ECB, TPD_CIPHER_ECB, FALSE, 5003 },
+    { TPD_MODE_WORD_ECB, TPD_CIPHER_ECB, FALSE, 5008 },
+    { TPD_MODE_WORD_CBC4K, TPD_CIPHER_ECB, FALSE, 5003 },
     { TPD_MODE_WORD_CBC4K_NOPAD, TPD_CIPHER_CBC4K_NOPAD, FALSE, 1003 },
     { TPD_MODE_WORD_CBC4K_NOPAD, TPD_CIPHER_CBC4K_NOPAD, TRUE, 1003 },
     { TPD_MODE_WORD_CBC4K_NOPAD, TPD_CIPHER_CBC4K_NOPAD, TRUE, 0 },
     { TPD_MODE_WORD_CBC512, TPD_CIPHER_CBC512, FALSE, 5003 },
     { TPD_MODE_WORD_CBC4K, TPD_CIPHER_CBC4K, FALSE, 5003 },
   };
-  static const gsize surpluses[] = { 0, 7, 32, 100, 5000, 20000 };
+  static const gsize surpluses[] = { 0, 7, 16, 32, 100, 112, 3184, 5000, 20000 };
   static const guint8 key[32] = "0123456789abcdef0123456789abcde";
 
   for (guint i = 0; i < G_N_ELEMENTS (cases) * G_N_ELEMENTS (surpluses) * 2; i++)
@@ -674,8 +676,12 @@ test_surplus (void)
       g_autoptr (TpdProbe) probe = NULL;
       g_autoptr (TpdDocument) document = NULL;
       g_autoptr (GError) error = NULL;
-      TpdContentKey content_key = { .key = tpd_secret_new (key, key_len), .mode_word = cases[n].word, .ref_count = 1 };
+      TpdContentKey content_key = { .ref_count = 1 };
 
+      if (surplus == 3184 && cases[n].mode != TPD_CIPHER_ECB)
+        continue; /* a whole segment has a meaning in CBC */
+      content_key.key = tpd_secret_new (key, key_len);
+      content_key.mode_word = cases[n].word;
       g_byte_array_append (cipher, g_bytes_get_data (body, NULL), (guint) g_bytes_get_size (body));
       if (surplus > 0)
         g_byte_array_append (cipher, noise, (guint) surplus);

@@ -476,6 +476,37 @@ nest (guint layers)
   return g_steal_pointer (&rpmsg);
 }
 
+/* The size says where the mail ends; what lies behind it in the stream is no damage.
+ * Nor is a first block that is shorter than what it starts with. */
+static void
+test_longer (void)
+{
+  static const gsize surpluses[] = { 0, 7, 16, 512, 1536, 4096, 5000 };
+  static const gsize blocks[] = { 4096, 1, 3, 7, 8 };
+  MadeMail *mail = mail_new (TPD_BODY_HTML, 65001, "<p>core</p>", 11);
+  g_autoptr (GBytes) plain = mail_finish (mail, -1);
+  g_autoptr (GBytes) usual = NULL;
+
+  g_assert_cmpuint (g_bytes_get_size (plain), ==, 2560);
+  for (guint i = 0; i < G_N_ELEMENTS (surpluses) * G_N_ELEMENTS (blocks); i++)
+    {
+      gsize surplus = surpluses[i / G_N_ELEMENTS (blocks)];
+      g_autoptr (GBytes) rpmsg = protect_longer (&protector, plain, surplus, blocks[i % G_N_ELEMENTS (blocks)]);
+      g_autoptr (GError) error = NULL;
+      g_autoptr (TpdDocument) document = open_made (rpmsg, TRUE, NULL, &error);
+      g_autoptr (GBytes) bytes = NULL;
+
+      g_assert_no_error (error);
+      g_assert_cmpint (document->proof, ==, TPD_PROOF_PLAUSIBLE);
+      g_assert_cmpint (has_warning (document, "The content is "), ==, surplus >= 16);
+      bytes = document_read_all (document, NULL);
+      if (usual == NULL)
+        usual = g_bytes_ref (bytes);
+      g_assert_true (g_bytes_equal (bytes, usual));
+      g_assert_nonnull (g_strstr_len (g_bytes_get_data (bytes, NULL), (gssize) g_bytes_get_size (bytes), "<p>core"));
+    }
+}
+
 static void
 test_nested_depth (void)
 {
@@ -631,6 +662,7 @@ main (int argc, char **argv)
   g_test_add_func ("/rpmsg/framing/bomb-meets-budget", test_framing_bomb);
   g_test_add_func ("/rpmsg/probe/start-is-checked", test_probe_start);
   g_test_add_func ("/rpmsg/read-errors-pass-through", test_read_faults);
+  g_test_add_func ("/rpmsg/longer-than-the-mail", test_longer);
   g_test_add_func ("/mail/nested/depth", test_nested_depth);
   g_test_add_func ("/mail/nested/own-license", test_nested_own_license);
   g_test_add_func ("/mail/nested/other-keys", test_nested_other_keys);
