@@ -177,6 +177,9 @@ tell (const TpdCopyOptions *options, const TpdCopyResult *result)
   tell_count ("Left out:", counts->left);
   tell_count ("Held:", counts->held);
   tell_count ("Special files left:", counts->special);
+  tell_count ("Directories excluded:", counts->excluded_dirs);
+  tell_count ("Snapshots left:", counts->snapshot_dirs);
+  tell_count ("File systems left:", counts->foreign_dirs);
   tell_count ("Originals removed:", counts->removed);
   tell_count ("With attributes lost:", counts->lost);
   tell_count ("Failed:", counts->failed);

@@ -245,6 +245,22 @@ walk_failed (gpointer data, gpointer thread, const char *path, int errnum)
   tpd_copy_count (copy, failed_dirs, 1);
 }
 
+static gboolean
+tells_of_all (const TpdCopy *copy)
+{
+  return copy->options->shards <= 1 || copy->options->shard == 1;
+}
+
+/* One part tells of what belongs to none. */
+static void
+walk_foreign (gpointer data, gpointer thread, const char *path)
+{
+  TpdCopy *copy = data;
+
+  if (tells_of_all (copy))
+    tpd_copy_miss_reason (copy, path, "other-file-system", "it is on another file system and was not entered");
+}
+
 static gpointer
 walk_thread_new (gpointer data)
 {
@@ -261,6 +277,7 @@ static const TpdWalkClass walk_class = {
   .thread_free = walk_thread_free,
   .chunk = walk_chunk,
   .failed = walk_failed,
+  .foreign = walk_foreign,
 };
 
 /* --- Workers ----------------------------------------------------------- */
@@ -407,14 +424,20 @@ feed_tree (TpdCopy *copy)
     .snapshots = options->tree.snapshots,
     .filter = &options->tree.filter,
   };
+  TpdWalkStats stats = { 0 };
   GError *error = NULL;
 
   copy->walk = tpd_walk_new (copy->source_fd, &walk_options, &walk_class, copy);
   tpd_walk_start (copy->walk);
   watch_walk (copy);
-  if (!tpd_walk_finish (copy->walk, NULL, &error))
+  if (!tpd_walk_finish (copy->walk, &stats, &error))
     tpd_copy_stop (copy, error);
   copy->walk = NULL;
+  if (!tells_of_all (copy))
+    return;
+  tpd_copy_count (copy, excluded_dirs, stats.excluded);
+  tpd_copy_count (copy, snapshot_dirs, stats.snapshots);
+  tpd_copy_count (copy, foreign_dirs, stats.other_fs);
 }
 
 /* The directory of `path`; `*last` is the one before it, and kept. */

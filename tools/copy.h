@@ -45,9 +45,10 @@ typedef struct {
   guint64 held, special, left;                    /* left out on purpose */
   guint64 failed;                                 /* protected files that do not open, and errors */
   guint64 failed_dirs;
-  guint64 lost;    /* files that lost an attribute */
-  guint64 dirs;    /* seen */
-  guint64 removed; /* originals */
+  guint64 excluded_dirs, snapshot_dirs, foreign_dirs; /* not entered; counted by the first part only */
+  guint64 lost;                                       /* files that lost an attribute */
+  guint64 dirs;                                       /* seen */
+  guint64 removed;                                    /* originals */
 } TpdCopyCounts;
 
 typedef struct {

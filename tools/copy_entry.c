@@ -300,7 +300,12 @@ tpd_copy_task_run (TpdCopyWorker *worker, TpdCopyTask *task)
 
   if (fstatat (task->dir->source_fd, task->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
     {
-      if (is_in_shard (copy, task, &st) && !(copy->options->tree.one_file_system && st.st_dev != copy->source_dev))
+      if (copy->options->tree.one_file_system && st.st_dev != copy->source_dev)
+        {
+          if (is_in_shard (copy, task, &st))
+            tpd_copy_miss_reason (copy, task->path, "other-file-system", "it is on another file system");
+        }
+      else if (is_in_shard (copy, task, &st))
         {
           run (worker, task, &st);
           return;

@@ -147,6 +147,9 @@ put_counts (TpdJson *json, const TpdCopyCounts *counts)
   tpd_json_uint (json, "special_files", counts->special);
   tpd_json_uint (json, "failed", counts->failed);
   tpd_json_uint (json, "failed_directories", counts->failed_dirs);
+  tpd_json_uint (json, "excluded_directories", counts->excluded_dirs);
+  tpd_json_uint (json, "snapshot_directories", counts->snapshot_dirs);
+  tpd_json_uint (json, "foreign_directories", counts->foreign_dirs);
   tpd_json_uint (json, "attributes_lost", counts->lost);
   tpd_json_uint (json, "originals_removed", counts->removed);
 }

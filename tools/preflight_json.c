@@ -181,6 +181,7 @@ tpd_preflight_print_summary (const TpdPreflight *preflight)
   tpd_count_to_json (&json, "opens", preflight->opens);
   tpd_count_to_json (&json, "unopened", preflight->unopened);
   tpd_count_to_json (&json, "proven", preflight->proven);
+  tpd_scan_left_out_to_json (scan, &json);
   tpd_json_uint (&json, "keys_lacking", preflight->lacking);
   add_keys (&json, preflight);
   add_tables (&json, preflight);

@@ -106,6 +106,7 @@ print_head (const TpdPreflight *preflight)
   const TpdTally *tally = &report->scan->tally;
   g_autofree char *root = tpd_display (report->options->root), *answer = tpd_preflight_answer (preflight);
   g_autofree char *unopened = tpd_progress_number (preflight->unopened.files);
+  g_autofree char *left_out = tpd_scan_left_out (report->scan);
 
   printf ("Preflight of %s\n\n", root);
   print_wrapped ("", answer);
@@ -121,6 +122,12 @@ print_head (const TpdPreflight *preflight)
     print_count (preflight->proven, "opened, and proven to be right");
   if (preflight->unopened.files > 0 && !preflight->deep)
     printf ("  %s were not opened: --deep decrypts everything and checks what can be checked\n", unopened);
+  if (left_out != NULL)
+    {
+      g_autofree char *sentence = g_strconcat ("Left out, so nothing here is about it: ", left_out, NULL);
+
+      print_wrapped ("  ", sentence);
+    }
 }
 
 /* "not held  GUID, 2048 bits, fingerprint ..., URL (own: because)" */

@@ -108,7 +108,10 @@ look_at_name (TpdScanWorker *worker, const char *name, const TpdIndexRow *known)
       return;
     }
   if (shared->options->tree.one_file_system && worker->st.st_dev != shared->root_dev)
-    return;
+    {
+      worker->tally.foreign++;
+      return;
+    }
   if (S_ISLNK (worker->st.st_mode))
     worker->tally.symlinks++;
   else if (S_ISREG (worker->st.st_mode))
@@ -133,7 +136,10 @@ scan_name (TpdScanWorker *worker, const char *name)
   if (known != NULL)
     worker->matched++;
   if (!tpd_filter_has_file (&worker->shared->options->tree.filter, worker->dir->path, name))
-    return;
+    {
+      worker->tally.excluded++;
+      return;
+    }
   worker->fd = -1;
   look_at_name (worker, name, known);
   if (worker->fd >= 0)

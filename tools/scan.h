@@ -43,4 +43,10 @@ typedef struct {
  */
 TpdScan *tpd_scan_run (const TpdScanOptions *options, const TpdSession *session, TpdProgress *progress, GError **error);
 void tpd_scan_free (TpdScan *scan);
+
+/* "2 symbolic links, 1 snapshot directory": what of the tree was not looked at,
+ * on purpose or because it holds nothing; NULL for nothing. (transfer full) */
+char *tpd_scan_left_out (const TpdScan *scan);
+/* The same as members of an object. */
+void tpd_scan_left_out_to_json (const TpdScan *scan, TpdJson *json);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdScan, tpd_scan_free)

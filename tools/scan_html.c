@@ -156,12 +156,9 @@ write_foot (TpdScanPage *page)
     { "not-protected", "a plain file with the name of a protected one" },
   };
   const TpdScan *scan = page->report->scan;
-  g_autofree char *left_out =
-      g_strdup_printf ("%" G_GUINT64_FORMAT " symbolic links, %" G_GUINT64_FORMAT " special files, %" G_GUINT64_FORMAT
-                       " excluded, %" G_GUINT64_FORMAT " snapshot and %" G_GUINT64_FORMAT
-                       " foreign directories were left out; %" G_GUINT64_FORMAT " directories could not be read.",
-                       scan->tally.symlinks, scan->tally.others, scan->walked.excluded, scan->walked.snapshots,
-                       scan->walked.other_fs, scan->tally.failed_dirs);
+  g_autofree char *left = tpd_scan_left_out (scan);
+  g_autofree char *left_out = g_strdup_printf ("Left out: %s. %" G_GUINT64_FORMAT " directories could not be read.",
+                                               left != NULL ? left : "nothing", scan->tally.failed_dirs);
 
   tpd_html_append (&page->html, "</main>\n<footer>\n<dl>\n");
   for (gsize i = 0; i < G_N_ELEMENTS (words); i++)

@@ -180,14 +180,12 @@ print_scan (const TpdScanReport *report)
   g_autofree char *files = tpd_progress_number (tally->all.files), *bytes = tpd_progress_bytes (tally->all.bytes);
   g_autofree char *dirs = tpd_progress_number (scan->walked.dirs), *opened = tpd_progress_number (tally->opened);
   g_autofree char *known = tpd_progress_number (tally->known), *root = tpd_display (report->options->root);
-  g_autofree char *index = tpd_display (tpd_index_path (scan->index));
+  g_autofree char *index = tpd_display (tpd_index_path (scan->index)), *left_out = tpd_scan_left_out (scan);
 
   printf ("%s: %s files, %s, in %s directories\n", root, files, bytes, dirs);
   printf ("Looked into %s files; %s were known from the index %s\n", opened, known, index);
-  if (tally->symlinks + tally->others + scan->walked.excluded + scan->walked.snapshots + scan->walked.other_fs > 0)
-    printf ("Left out: %" G_GUINT64_FORMAT " symbolic links, %" G_GUINT64_FORMAT " special files, %" G_GUINT64_FORMAT
-            " excluded, %" G_GUINT64_FORMAT " snapshot and %" G_GUINT64_FORMAT " foreign directories\n",
-            tally->symlinks, tally->others, scan->walked.excluded, scan->walked.snapshots, scan->walked.other_fs);
+  if (left_out != NULL)
+    printf ("Left out: %s\n", left_out);
   if (tally->containers.files > 0)
     printf ("%" G_GUINT64_FORMAT " archives have %" G_GUINT64_FORMAT
             " protected members, which are counted below like files\n",
@@ -340,11 +338,7 @@ tpd_scan_report_totals_json (const TpdScanReport *report)
   tpd_count_to_json (&json, "members", tally->members);
   tpd_json_uint (&json, "failed_directories", tally->failed_dirs);
   tpd_json_uint (&json, "hard_links", tally->links);
-  tpd_json_uint (&json, "symlinks", tally->symlinks);
-  tpd_json_uint (&json, "special_files", tally->others);
-  tpd_json_uint (&json, "excluded_directories", scan->walked.excluded);
-  tpd_json_uint (&json, "snapshot_directories", scan->walked.snapshots);
-  tpd_json_uint (&json, "foreign_directories", scan->walked.other_fs);
+  tpd_scan_left_out_to_json (scan, &json);
   add_cells (&json, tally);
   add_keys (&json, tally);
   add_group (&json, tally, TPD_TALLY_TEMPLATES, "templates");

@@ -120,9 +120,24 @@ join_lists (TpdState *state, const char *base, GError **error)
 
 static const char *const added[] = {
   /* See count_once(). */
-  "missing",           "failed",          "files",      "decrypted",       "plain",
-  "unreadable_copied", "symlinks",        "hard_links", "bytes",           "held",
-  "special_files",     "finished_before", "left_out",   "attributes_lost", "originals_removed",
+  "missing",
+  "failed",
+  "files",
+  "decrypted",
+  "plain",
+  "unreadable_copied",
+  "symlinks",
+  "hard_links",
+  "bytes",
+  "held",
+  "special_files",
+  "finished_before",
+  "left_out",
+  "attributes_lost",
+  "originals_removed",
+  "excluded_directories",
+  "snapshot_directories",
+  "foreign_directories",
 };
 
 /* How many lines a list of the state has; none if it is not there. */

@@ -208,6 +208,8 @@ tpd_tally_merge (TpdTally *into, const TpdTally *from)
   into->links += from->links;
   into->symlinks += from->symlinks;
   into->others += from->others;
+  into->excluded += from->excluded;
+  into->foreign += from->foreign;
   into->opened += from->opened;
   into->known += from->known;
 }

@@ -54,6 +54,8 @@ typedef struct {
   guint64 links; /* names of files that have several */
   guint64 symlinks;
   guint64 others;        /* devices, sockets, named pipes */
+  guint64 excluded;      /* files that the user's globs leave out */
+  guint64 foreign;       /* files on another file system than their directory's, if these are left out */
   guint64 opened, known; /* looked into, and told by the index */
 } TpdTally;
 

@@ -332,6 +332,8 @@ read_dir (Worker *worker, const char *path)
       /* One that has gone meanwhile is no failure. */
       if (errnum != 0 && errnum != ENOENT)
         walk->klass->failed (walk->data, worker->user, path, errnum);
+      else if (errnum == 0 && walk->klass->foreign != NULL)
+        walk->klass->foreign (walk->data, worker->user, path);
       return;
     }
   errnum = read_entries (worker, dir);

@@ -51,6 +51,8 @@ typedef struct {
   void (*chunk) (gpointer data, gpointer thread, const TpdWalkChunk *chunk);
   /* The directory cannot be opened or read (on). */
   void (*failed) (gpointer data, gpointer thread, const char *path, int errnum);
+  /* The directory is on another file system, and so not entered; may be NULL. */
+  void (*foreign) (gpointer data, gpointer thread, const char *path);
 } TpdWalkClass;
 
 typedef struct {

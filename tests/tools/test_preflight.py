@@ -347,6 +347,20 @@ class Answers(Preflights):
         self.assertEqual((lines[0]["table"], summary["tables"]["unread"]["files"]), ("unread", 1))
 
 
+class LeftOut(Preflights):
+    def test_what_was_left_out_is_told(self):
+        self.write("a.txt", b"plain")
+        self.write(".snapshot/a.txt", b"plain")
+        self.write("b.docx", b"plain")
+        self.write("tmp/c.txt", b"plain")
+        os.mkfifo(self.root / "pipe")
+        (self.root / "link").symlink_to("a.txt")
+        summary, _ = self.paper("--exclude=tmp", "--exclude=*.docx", status=0)
+        self.assertEqual([summary[name] for name in ("symlinks", "special_files", "excluded_files", "excluded_directories",
+                                                     "snapshot_directories", "foreign_files", "foreign_directories")],
+                         [1, 1, 1, 1, 1, 0, 0])
+
+
 class Opaque(Preflights):
     def test_each_kind(self):
         for name, (content, _) in (OPAQUE | NOT_OPAQUE).items():

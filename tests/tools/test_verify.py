@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import unittest
 
 import tool
@@ -136,6 +137,29 @@ class Verify(Case):
 
 
 class Shards(Case):
+    def test_what_lies_on_other_file_systems_is_told_once(self):
+        self.put()
+        (self.src / "mnt").mkdir()
+        (self.src / ".snapshot").mkdir()
+        (self.src / "file").write_bytes(b"below")
+        mount = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", self.src / "mnt"], capture_output=True, check=False)
+        if mount.returncode != 0:
+            self.skipTest("cannot mount here")
+        try:
+            (self.src / "mnt/other").write_bytes(b"above")
+            subprocess.run(["mount", "--bind", self.src / "mnt/other", self.src / "file"], check=True)
+            for shard in ("1/3", "2/3", "3/3"):
+                self.good(materialize("-x", "--shard", shard, self.src, self.dst))
+        finally:
+            subprocess.run(["umount", self.src / "file"], stderr=subprocess.DEVNULL, check=False)
+            subprocess.run(["umount", self.src / "mnt"], check=True)
+        self.good(tool.run("verify", "--merge", self.dst))
+        self.assertEqual([(line["path"], line["reason"]) for line in lines(self.dst, "MISSING.jsonl")],
+                         [("file", "other-file-system"), ("mnt", "other-file-system")])
+        summary = json.loads((self.dst / STATE / "summary.json").read_text())
+        self.assertEqual([summary[name] for name in ("missing", "failed", "foreign_directories", "snapshot_directories")],
+                         [2, 0, 1, 1])
+
     def shards(self, count, *options, source=tool.SHARE):
         for shard in range(1, count + 1):
             materialize("--shard", f"{shard}/{count}", *options, source, self.dst)
