@@ -18,7 +18,7 @@
 #include "format/eml_head.h"
 #include "format/eml_mime.h"
 #include "format/format.h"
-#include "format/mail.h"
+#include "format/mail_content.h"
 
 #define STEP (64 * 1024)
 /* How far into a message its protected part must start, unless the message is
@@ -50,6 +50,7 @@ lay_out (const TpdMimeMessage *message, const TpdMimePart *found, Layout *layout
     .headers_len = message->headers_len,
     .marked = message->is_rpmsg_class || found->is_rpmsg_type,
   };
+  layout->rpmsg.name = NULL;
   for (guint i = 0; i < message->parts->len; i++)
     {
       const TpdMimePart *part = &g_array_index (message->parts, TpdMimePart, i);
@@ -402,6 +403,46 @@ write_as_msg (const TpdMailContent *content, GBytes *block, TpdSink *sink, GErro
   return tpd_mail_write_msg (content, NULL, headers, sink, error);
 }
 
+/* What a gateway or a list added beside the protected mail is kept beside what is in
+ * that. */
+static gboolean
+add_others (TpdMailContent *content, TpdSource *source, const TpdMimePart *rpmsg, TpdBudget *budget, GError **error)
+{
+  g_autoptr (TpdSource) budgeted = tpd_source_new_budgeted (source, budget);
+  g_autoptr (TpdMimeMessage) message = tpd_mime_scan (budgeted, error);
+  guint n = 0;
+
+  if (message == NULL)
+    return FALSE;
+  for (guint i = 0; i < message->parts->len; i++)
+    {
+      const TpdMimePart *part = &g_array_index (message->parts, TpdMimePart, i);
+      TpdMailAttachment *attachment;
+      g_autoptr (TpdSource) decoded = NULL;
+
+      if (!part->is_visible || part->content == rpmsg->content)
+        continue;
+      if (part->encoding == TPD_MIME_OTHER)
+        {
+          tpd_mail_content_warn (content,
+                                 "An attachment of the wrapper was left out: its encoding \"%s\" is not decoded here.",
+                                 part->encoding_word);
+          continue;
+        }
+      decoded = tpd_mime_decode (source, part, budget, error);
+      if (decoded == NULL)
+        return FALSE;
+      attachment = tpd_mail_content_add (content, TPD_ATTACH_FILE);
+      attachment->long_name = g_strdup (part->name);
+      attachment->source = g_steal_pointer (&decoded);
+      n++;
+    }
+  if (n > 0)
+    tpd_mail_content_warn (content, "The wrapper has %u more attachments, which stand behind those of the mail.", n);
+  tpd_mail_name_attachments (content);
+  return TRUE;
+}
+
 static TpdDocument *
 eml_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, const TpdOpenOptions *options,
           TpdBudget *budget, GError **error)
@@ -426,9 +467,8 @@ eml_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, 
     g_ptr_array_add (content->warnings, g_strdup ("The mail is not marked as protected; it was taken for a wrapper"
                                                   " because it carries a protected message, and its own text was"
                                                   " left out."));
-  if (layout.others > 0)
-    g_ptr_array_add (content->warnings,
-                     g_strdup_printf ("The wrapper has %u more attachments, which were left out.", layout.others));
+  if (layout.others > 0 && !add_others (content, source, &layout.rpmsg, budget, error))
+    return NULL;
   if (options->mail == TPD_MAIL_MSG ? !write_as_msg (content, headers, sink, error)
                                     : !tpd_mail_write_eml (content, headers, sink, error))
     return NULL;

@@ -9,6 +9,8 @@
 #include "format/eml_mime.h"
 #include "format/mail.h"
 
+/* A file name, in bytes. */
+#define FILE_NAME_MAX 1024
 /* Pieces of one name. */
 #define PIECES_MAX 64
 #define NAME_END ".rpmsg"
@@ -311,4 +313,16 @@ tpd_mime_name (const char *field)
         result = TPD_MIME_OTHER_NAME;
     }
   return result;
+}
+
+char *
+tpd_mime_file_name (const char *type, const char *disposition)
+{
+  g_autofree char *name = disposition != NULL ? tpd_mime_parameter (disposition, "filename") : NULL;
+
+  if (name == NULL && type != NULL)
+    name = tpd_mime_parameter (type, "name");
+  if (name == NULL || *name == '\0' || strlen (name) > FILE_NAME_MAX)
+    return NULL;
+  return strstr (name, "=?") != NULL ? tpd_mail_decode_words (name) : g_utf8_make_valid (name, -1);
 }

@@ -230,7 +230,15 @@ start_content (Walk *walk, guint64 off)
                       || (disposition != NULL && tpd_mime_name (disposition) == TPD_MIME_RPMSG_NAME),
     .is_visible = is_visible (fields, type, disposition),
   };
+  if (walk->part.is_visible)
+    walk->part.name = tpd_mime_file_name (type, disposition);
   take_encoding (encoding, &walk->part);
+}
+
+static void
+part_clear (gpointer data)
+{
+  g_free (((TpdMimePart *) data)->name);
 }
 
 static void
@@ -238,6 +246,8 @@ end_part (Walk *walk)
 {
   if (walk->in_part && walk->message->parts->len < PARTS_MAX)
     g_array_append_val (walk->message->parts, walk->part);
+  else if (walk->in_part)
+    g_free (walk->part.name);
   walk->in_part = FALSE;
 }
 
@@ -378,6 +388,7 @@ tpd_mime_scan (TpdSource *source, GError **error)
       lines.at_hand = lines.buffer = buffer = g_malloc ((gsize) MIN ((guint64) (PIECE + LINE_KEPT), source->size));
     }
   message->parts = g_array_new (FALSE, FALSE, sizeof (TpdMimePart));
+  g_array_set_clear_func (message->parts, part_clear);
   while (!message->is_followed && lines_next (&lines, &line, &own))
     {
       message->is_followed = walk.is_mbox && is_next_message (&walk, &line);
@@ -386,12 +397,12 @@ tpd_mime_scan (TpdSource *source, GError **error)
       if (walk.in_top && message->headers_len > TPD_MAIL_MAX_HEADERS)
         break;
     }
+  end_part (&walk);
   if (own != NULL)
     {
       g_propagate_error (error, g_steal_pointer (&own));
       return NULL;
     }
-  end_part (&walk);
   return g_steal_pointer (&message);
 }
 

@@ -29,6 +29,7 @@ typedef struct {
   gboolean is_rpmsg_type;            /* application/x-microsoft-rpmsg-message */
   gboolean is_rpmsg_named;           /* a name in its fields ends in .rpmsg */
   gboolean is_visible;               /* an attachment that people see as such, as far as its fields tell */
+  char *name;                        /* of the file, if it is visible; UTF-8, may be NULL. The message owns it */
 } TpdMimePart;
 
 typedef struct {
@@ -72,6 +73,10 @@ typedef enum {
 /* Whether Content-Type or Content-Disposition in `field` names a file. */
 TpdMimeName tpd_mime_name (const char *field);
 
+/* The name of the file that Content-Type `type` and Content-Disposition
+ * `disposition` (each may be NULL) give, as UTF-8; NULL if there is none. (transfer full) */
+char *tpd_mime_file_name (const char *type, const char *disposition);
+
 /* `value` with encoded words (RFC 2047) as UTF-8; may be NULL. (transfer full) */
 char *tpd_mail_decode_words (const char *value);
 
@@ -82,7 +87,7 @@ char *tpd_mail_decode_words (const char *value);
  * `message` corrected. NULL in `*found` if there is none. */
 gboolean tpd_mime_find_rpmsg (TpdSource *source, TpdMimeMessage *message, const TpdMimePart **found, GError **error);
 
-/* The content of `part`, which is no secret (an encrypted message), decoded and
- * charged to `budget`. TPD_ERROR_UNSUPPORTED for encodings that are not known.
+/* The content of `part`, which is no secret (an encrypted message, or what stands in
+ * clear beside one), decoded and charged to `budget`. TPD_ERROR_UNSUPPORTED for encodings that are not known.
  * (transfer full) */
 TpdSource *tpd_mime_decode (TpdSource *source, const TpdMimePart *part, TpdBudget *budget, GError **error);

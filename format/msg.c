@@ -15,13 +15,15 @@
 
 #include "base/error.h"
 #include "format/format.h"
-#include "format/mail.h"
+#include "format/mail_content.h"
 #include "format/msg_names.h"
 
 /* Streams up to this size have their chain followed by the probe. */
 #define PROBE_CHAIN_MAX (1024 * 1024)
 /* Attachments that are looked at. */
 #define ATTACHMENTS_MAX 32
+/* Items inside of an item that are looked into, at whatever depth. */
+#define ITEMS_MAX 32
 /* Reads before the probe reads in large pieces: an item with thousands of
  * recipients has its directory all over the file. */
 #define SMALL_READS 24
@@ -37,6 +39,7 @@
 /* TpdProbe.layout: an entry is valid for any TpdCfb of the same file. */
 typedef struct {
   TpdCfbEntry data;
+  gboolean others; /* visible attachments beside it */
 } Layout;
 
 /* --- Few reads ----------------------------------------------------------- */
@@ -178,6 +181,7 @@ is_rpmsg_name (const char *name)
 
 typedef struct {
   const TpdCfbEntry *data; /* NULL if it is no file */
+  const TpdCfbEntry *item; /* an item or object; NULL if it is none */
   gboolean says_rpmsg;     /* by name or type */
   gboolean is_rpmsg;       /* by its bytes */
   gboolean visible;        /* not part of the body */
@@ -199,6 +203,11 @@ look (TpdCfb *cfb, const TpdCfbEntry *storage, gboolean marked, Attachment *atta
     return FALSE;
   if (attachment->data != NULL && attachment->data->type != TPD_CFB_STREAM)
     attachment->data = NULL;
+  tpd_msg_stream_name (TPD_MSG_TAG (TPD_MSG_ATTACH_DATA, TPD_MSG_OBJECT), name);
+  if (attachment->data == NULL && !tpd_cfb_find (cfb, storage, name, &attachment->item, error))
+    return FALSE;
+  if (attachment->item != NULL && attachment->item->type != TPD_CFB_STORAGE)
+    attachment->item = NULL;
   attachment->visible = !tpd_msg_table_get (&table, TPD_MSG_TAG (TPD_MSG_ATTACH_HIDDEN, TPD_MSG_BOOLEAN), 0)
                         && !tpd_msg_table_has_id (&table, TPD_MSG_ATTACH_CONTENT_ID);
   for (gsize i = 0; i < G_N_ELEMENTS (ids) && !attachment->says_rpmsg; i++)
@@ -217,40 +226,102 @@ look (TpdCfb *cfb, const TpdCfbEntry *storage, gboolean marked, Attachment *atta
   return TRUE;
 }
 
-/* The attachment that is the protected mail, NULL in `found->data` if there is
- * none; in a marked item also one that only says so. `*carried`: there is one in
- * an ordinary mail, or what says that it is one. */
 static gboolean
-find_rpmsg (TpdCfb *cfb, gboolean marked, Attachment *found, gboolean *carried, GError **error)
+is_attachment (const TpdCfbEntry *entry)
 {
-  const GPtrArray *list = tpd_cfb_children (cfb, tpd_cfb_root (cfb), error);
-  guint n = 0, n_visible = 0;
+  return entry->type == TPD_CFB_STORAGE
+         && g_ascii_strncasecmp (entry->name, TPD_MSG_ATTACH, strlen (TPD_MSG_ATTACH)) == 0;
+}
 
-  *found = (Attachment){ 0 };
-  *carried = FALSE;
+/* What the attachments of an item show. */
+typedef struct {
+  /* The protected mail, NULL in `data` if there is none; in a marked item also
+   * one that only says so. */
+  Attachment rpmsg;
+  gboolean others;  /* visible ones beside it */
+  gboolean carried; /* in an ordinary mail one is a protected mail, or says so */
+  GPtrArray *items; /* of const TpdCfbEntry: those that are items, or objects */
+} Found;
+
+static void
+found_clear (Found *found)
+{
+  g_clear_pointer (&found->items, g_ptr_array_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Found, found_clear)
+
+/* `item`: the root, or an item inside. */
+static gboolean
+find_rpmsg (TpdCfb *cfb, const TpdCfbEntry *item, gboolean marked, Found *found, GError **error)
+{
+  const GPtrArray *list = tpd_cfb_children (cfb, item, error);
+  guint n = 0;
+
+  *found = (Found){ .items = g_ptr_array_new () };
   if (list == NULL)
     return FALSE;
-  for (guint i = 0; i < list->len; i++)
+  for (guint i = 0; i < list->len && n <= ATTACHMENTS_MAX; i++)
     {
       const TpdCfbEntry *entry = g_ptr_array_index (list, i);
       Attachment attachment;
 
-      if (entry->type != TPD_CFB_STORAGE
-          || g_ascii_strncasecmp (entry->name, TPD_MSG_ATTACH, strlen (TPD_MSG_ATTACH)) != 0)
+      if (!is_attachment (entry) || ++n > ATTACHMENTS_MAX)
         continue;
-      if (++n > ATTACHMENTS_MAX)
-        break;
       if (!look (cfb, entry, marked, &attachment, error))
         return FALSE;
-      if (!found->is_rpmsg && attachment.data != NULL && (attachment.is_rpmsg || (marked && attachment.says_rpmsg)))
-        *found = attachment;
-      else if (attachment.visible)
-        n_visible++;
-      *carried |= !marked && attachment.data != NULL && attachment.says_rpmsg;
+      if (!found->rpmsg.is_rpmsg && attachment.data != NULL
+          && (attachment.is_rpmsg || (marked && attachment.says_rpmsg)))
+        found->rpmsg = attachment;
+      else
+        found->others |= attachment.visible;
+      found->carried |= !marked && attachment.data != NULL && attachment.says_rpmsg;
+      if (attachment.item != NULL)
+        g_ptr_array_add (found->items, (gpointer) attachment.item);
     }
-  if (!marked && (n > ATTACHMENTS_MAX || n_visible > 0 || !found->is_rpmsg))
-    *found = (Attachment){ 0 };
-  *carried &= found->data == NULL;
+  found->others |= n > ATTACHMENTS_MAX;
+  if (!marked && (found->others || !found->rpmsg.is_rpmsg))
+    found->rpmsg = (Attachment){ 0 };
+  found->carried &= found->rpmsg.data == NULL;
+  return TRUE;
+}
+
+/* Whether one of `items`, or what is inside of them, has a protected mail. */
+static gboolean
+items_carry (TpdCfb *cfb, const GPtrArray *items, gboolean *carried, GError **error)
+{
+  g_autoptr (GPtrArray) waiting = g_ptr_array_new ();
+
+  for (guint i = 0; i < items->len; i++)
+    g_ptr_array_add (waiting, g_ptr_array_index (items, i));
+  for (guint i = 0; i < waiting->len && i < ITEMS_MAX && !*carried; i++)
+    {
+      g_auto (Found) found = { 0 };
+
+      if (!find_rpmsg (cfb, g_ptr_array_index (waiting, i), FALSE, &found, error))
+        return FALSE;
+      *carried = found.carried || found.rpmsg.data != NULL;
+      for (guint j = 0; j < found.items->len && waiting->len < ITEMS_MAX; j++)
+        g_ptr_array_add (waiting, g_ptr_array_index (found.items, j));
+    }
+  return TRUE;
+}
+
+/* Whether the ordinary mail has a protected one in it. What cannot be followed
+ * is searched. FALSE with error only when it cannot be read. */
+static gboolean
+carries (TpdSource *source, TpdCfb *cfb, const Found *found, gboolean *carried, GError **error)
+{
+  g_autoptr (GError) own = NULL;
+
+  *carried = found->carried;
+  if (*carried || items_carry (cfb, found->items, carried, &own))
+    return TRUE;
+  if (own->code >= TPD_ERROR_STALE)
+    {
+      g_propagate_error (error, g_steal_pointer (&own));
+      return FALSE;
+    }
+  *carried = search_rpmsg (source);
   return TRUE;
 }
 
@@ -258,21 +329,21 @@ find_rpmsg (TpdCfb *cfb, gboolean marked, Attachment *found, gboolean *carried, 
 
 /* The protected mail as far as it can be seen cheaply. */
 static void
-check_rpmsg (TpdCfb *cfb, const Attachment *found, TpdProbe *probe)
+check_rpmsg (TpdCfb *cfb, const Attachment *rpmsg, TpdProbe *probe)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (TpdSource) rpmsg = NULL;
+  g_autoptr (TpdSource) stream = NULL;
 
-  if (!found->is_rpmsg)
+  if (!rpmsg->is_rpmsg)
     {
       tpd_probe_fail (probe, TPD_VERDICT_DAMAGED,
                       "The protected mail is damaged: its attachment message.rpmsg does not start as it must.");
       return;
     }
-  if (found->data->size > PROBE_CHAIN_MAX)
+  if (rpmsg->data->size > PROBE_CHAIN_MAX)
     return;
-  rpmsg = tpd_cfb_stream_new (cfb, found->data, &error);
-  if (rpmsg == NULL || !tpd_rpmsg_check (rpmsg, &error))
+  stream = tpd_cfb_stream_new (cfb, rpmsg->data, &error);
+  if (stream == NULL || !tpd_rpmsg_check (stream, &error))
     tpd_probe_fail_error (probe, error);
 }
 
@@ -282,7 +353,7 @@ tell_carried (TpdProbe *probe)
   probe->carries_mail = TRUE;
   probe->warnings = g_new0 (char *, 2);
   probe->warnings[0] =
-      g_strdup ("The mail is not protected itself, but has an attachment message.rpmsg that is, and stays"
+      g_strdup ("The mail is not protected itself, but one that is lies in it (message.rpmsg) and stays"
                 " as it is: save that with a mail program, and open it by itself.");
 }
 
@@ -295,7 +366,7 @@ msg_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
   g_auto (TpdMsgTable) table = { 0 };
   const TpdCfbEntry *properties = NULL;
   gboolean marked, carried;
-  Attachment found;
+  g_auto (Found) found = { 0 };
   Layout *layout;
 
   if (cfb == NULL || !tpd_cfb_find (cfb, NULL, TPD_MSG_PROPERTIES, &properties, &error))
@@ -306,22 +377,27 @@ msg_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
   if (properties == NULL)
     return;
   if (!tpd_msg_table_read (&table, cfb, tpd_cfb_root (cfb), TRUE, &error) || !read_marks (cfb, &table, &marked, &error)
-      || !find_rpmsg (cfb, marked, &found, &carried, &error))
+      || !find_rpmsg (cfb, tpd_cfb_root (cfb), marked, &found, &error))
     {
       fail_unreadable (wide, error, probe);
       return;
     }
-  if (carried)
-    tell_carried (probe);
-  if (found.data == NULL)
-    return;
+  if (found.rpmsg.data == NULL)
+    {
+      if (!carries (wide, cfb, &found, &carried, &error))
+        tpd_probe_fail_error (probe, error);
+      else if (carried)
+        tell_carried (probe);
+      return;
+    }
   probe->kind = TPD_KIND_MSG;
   probe->verdict = TPD_VERDICT_OK;
   probe->size_class = TPD_SIZE_NEEDS_DECODING;
   layout = g_new0 (Layout, 1);
-  layout->data = *found.data;
+  layout->data = *found.rpmsg.data;
+  layout->others = found.others;
   probe->layout = layout;
-  check_rpmsg (cfb, &found, probe);
+  check_rpmsg (cfb, &found.rpmsg, probe);
 }
 
 static TpdSource *
@@ -351,16 +427,91 @@ write_mail (const TpdMailContent *content, TpdSource *source, TpdMailForm form, 
   return headers != NULL && tpd_mail_write_eml (content, headers, sink, error);
 }
 
+static gboolean
+read_name (TpdCfb *cfb, const TpdCfbEntry *storage, guint code_page, TpdMailAttachment *attachment, GError **error)
+{
+  return tpd_msg_read_text (cfb, storage, TPD_MSG_ATTACH_LONG_NAME, code_page, SHORT_TEXT, &attachment->long_name,
+                            error)
+         && tpd_msg_read_text (cfb, storage, TPD_MSG_ATTACH_SHORT_NAME, code_page, SHORT_TEXT, &attachment->short_name,
+                               error)
+         && tpd_msg_read_text (cfb, storage, TPD_MSG_DISPLAY_NAME, code_page, SHORT_TEXT, &attachment->display_name,
+                               error);
+}
+
+/* One that is no file, as a file of its own. */
+static TpdSource *
+take_item (TpdCfb *cfb, const TpdCfbEntry *item, TpdBudget *budget, TpdAttachMethod *method, GError **error)
+{
+  const TpdCfbEntry *properties = NULL;
+
+  if (!tpd_cfb_find (cfb, item, TPD_MSG_PROPERTIES, &properties, error))
+    return NULL;
+  *method = properties != NULL ? TPD_ATTACH_MESSAGE : TPD_ATTACH_OLE;
+  return properties != NULL ? tpd_msg_from_storage (cfb, item, budget, error)
+                            : tpd_cfb_from_storage (cfb, item, budget, error);
+}
+
+static gboolean
+add_other (TpdMailContent *content, TpdCfb *cfb, const TpdCfbEntry *storage, const Attachment *other, guint code_page,
+           TpdBudget *budget, GError **error)
+{
+  TpdAttachMethod method = TPD_ATTACH_FILE;
+  g_autoptr (TpdSource) source = other->data != NULL ? tpd_cfb_stream_new (cfb, other->data, error)
+                                                     : take_item (cfb, other->item, budget, &method, error);
+  TpdMailAttachment *attachment;
+
+  if (source == NULL)
+    return FALSE;
+  attachment = tpd_mail_content_add (content, method);
+  attachment->source = g_steal_pointer (&source);
+  return read_name (cfb, storage, code_page, attachment, error);
+}
+
+/* What somebody added beside the protected mail is kept beside what is in that. */
+static gboolean
+add_others (TpdMailContent *content, TpdSource *source, const Layout *layout, TpdBudget *budget, GError **error)
+{
+  g_autoptr (TpdCfb) cfb = tpd_cfb_open (source, error);
+  const GPtrArray *list = cfb != NULL ? tpd_cfb_children (cfb, tpd_cfb_root (cfb), error) : NULL;
+  g_auto (TpdMsgTable) table = { 0 };
+  guint n = 0;
+
+  if (list == NULL || !tpd_msg_table_read (&table, cfb, tpd_cfb_root (cfb), TRUE, error))
+    return FALSE;
+  for (guint i = 0; i < list->len && n < TPD_MSG_MAX_OBJECTS; i++)
+    {
+      const TpdCfbEntry *entry = g_ptr_array_index (list, i);
+      Attachment other;
+
+      if (!is_attachment (entry))
+        continue;
+      if (!look (cfb, entry, FALSE, &other, error))
+        return FALSE;
+      if (!other.visible || (other.data == NULL && other.item == NULL)
+          || (other.data != NULL && other.data->id == layout->data.id))
+        continue;
+      if (!add_other (content, cfb, entry, &other, tpd_msg_code_page (&table), budget, error))
+        return FALSE;
+      n++;
+    }
+  if (n > 0)
+    tpd_mail_content_warn (content, "The wrapper has %u more attachments, which stand behind those of the mail.", n);
+  tpd_mail_name_attachments (content);
+  return TRUE;
+}
+
 static TpdDocument *
 msg_open (TpdSource *source, const TpdProbe *probe, TpdContentKey *content_key, const TpdOpenOptions *options,
           TpdBudget *budget, GError **error)
 {
+  const Layout *layout = probe->layout;
   g_autoptr (TpdSource) budgeted = tpd_source_new_budgeted (source, budget);
   g_autoptr (TpdSource) rpmsg = open_rpmsg (probe, budgeted, error);
   g_autoptr (TpdMailContent) content = NULL;
   g_autoptr (TpdSink) sink = NULL;
 
   if (rpmsg == NULL || (content = tpd_rpmsg_decode (rpmsg, content_key, options, budget, error)) == NULL
+      || (layout->others && !add_others (content, budgeted, layout, budget, error))
       || (sink = tpd_sink_new (budget, error)) == NULL || !write_mail (content, budgeted, options->mail, sink, error))
     return NULL;
   return tpd_mail_content_to_document (content, TPD_KIND_MSG, g_steal_pointer (&sink), error);

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "format/opaque.h"
 #include "tools/copy_archive.h"
 #include "tools/copy_names.h"
 #include "tools/copy_temp.h"
@@ -308,6 +309,19 @@ copy_archive (TpdCopyFile *file, TpdSource *source, TpdSource *tee, const TpdPro
   return TRUE;
 }
 
+/* A plain mail with a protected one in it is copied as it is, and that is said. */
+static void
+note_mail (TpdCopyFile *file, TpdProbe *probe)
+{
+  TpdOpaque opaque;
+
+  if (file->note != NULL || !tpd_opaque_searches (probe) || !tpd_opaque_look (file->source, probe, &opaque, NULL)
+      || (opaque != TPD_OPAQUE_MAIL && opaque != TPD_OPAQUE_MBOX))
+    return;
+  tpd_opaque_warn (probe, opaque);
+  file->note = g_strdup (probe->warnings[0]);
+}
+
 static void
 copy_content (TpdCopyFile *file)
 {
@@ -319,7 +333,10 @@ copy_content (TpdCopyFile *file)
   if (probe->verdict == TPD_VERDICT_NOT_PROTECTED)
     {
       if (!copy_archive (file, file->source, file->tee, probe))
-        copy_plain (file, TPD_COPY_PLAIN);
+        {
+          note_mail (file, probe);
+          copy_plain (file, TPD_COPY_PLAIN);
+        }
     }
   else if (copy->options->open.mail == TPD_MAIL_SOURCE && tpd_kind_is_mail (probe->kind))
     copy_plain (file, TPD_COPY_RAW);

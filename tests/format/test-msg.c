@@ -4,6 +4,7 @@
  * that the manifest names, as a second reader sees it; ordinary items are left
  * alone; damage is refused.
  */
+#include "format/opaque.h"
 #include "msg-support.h"
 
 static Protector protector;
@@ -299,6 +300,81 @@ test_marks (void)
     }
 }
 
+static void
+assert_stream (TpdSource *item, const char *path, const char *expected)
+{
+  g_autoptr (TpdCfb) cfb = cfb_reopen (item);
+  const TpdCfbEntry *entry = NULL;
+  g_autoptr (TpdSource) stream = NULL;
+  g_autoptr (GBytes) bytes = NULL;
+
+  g_assert_true (tpd_cfb_find (cfb, NULL, path, &entry, NULL));
+  g_assert_nonnull (entry);
+  stream = tpd_cfb_stream_new (cfb, entry, NULL);
+  bytes = source_read_all (stream);
+  g_assert_cmpmem (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), expected, strlen (expected));
+}
+
+/* What stands beside the protected mail is not lost. */
+static void
+test_others_are_kept (void)
+{
+  g_autoptr (TpdSource) source = make_item (TRUE, "message.rpmsg", "", "also.txt", 1);
+  g_autoptr (TpdSource) item = open_good (source, TPD_MAIL_NATIVE);
+  g_autoptr (TpdSource) mail = open_good (source, TPD_MAIL_EML);
+  g_autoptr (GBytes) bytes = source_read_all (mail);
+  g_autofree char *text = g_strndup (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
+
+  assert_stream (item, TPD_MSG_ATTACH "00000000/__substg1.0_37010102", "visible");
+  g_assert_nonnull (strstr (text, "filename=\"also.txt\""));
+  g_assert_nonnull (strstr (text, "\r\n\r\ndmlzaWJsZQ=="));
+}
+
+/* An ordinary item with `inner` attached, as one of its own kind. */
+static TpdSource *
+wrap_item (TpdSource *inner)
+{
+  g_autoptr (TpdMailContent) content = tpd_mail_content_new ();
+  TpdMailAttachment *attachment = tpd_mail_content_add (content, TPD_ATTACH_MESSAGE);
+  g_autoptr (TpdSink) sink = tpd_sink_new (NULL, NULL);
+  g_autoptr (GError) error = NULL;
+
+  content->body_format = TPD_BODY_PLAIN;
+  content->code_page = 65001;
+  content->body = g_bytes_new_static ("see below", 9);
+  attachment->long_name = g_strdup ("below.msg");
+  attachment->source = tpd_source_ref (inner);
+  tpd_mail_name_attachments (content);
+  g_assert_true (tpd_mail_write_msg (content, NULL, NULL, sink, &error));
+  g_assert_no_error (error);
+  return tpd_sink_to_source (g_steal_pointer (&sink), NULL);
+}
+
+/* A protected mail inside an ordinary one is told, however deep it is. */
+static void
+test_carried (void)
+{
+  for (guint protected = 0; protected < 2; protected ++)
+    {
+      g_autoptr (TpdSource) source = make_item (protected, protected ? "message.rpmsg" : NULL, "", "also.txt", 1);
+
+      for (guint depth = 1; depth <= 4; depth++)
+        {
+          g_autoptr (TpdSource) outer = wrap_item (source);
+          g_autoptr (TpdProbe) probe = probe_bounded (outer);
+          TpdOpaque opaque = TPD_OPAQUE_NONE;
+
+          g_assert_cmpint (probe->verdict, ==, TPD_VERDICT_NOT_PROTECTED);
+          g_assert_cmpint (probe->carries_mail, ==, protected);
+          g_assert_cmpint (probe->warnings != NULL, ==, protected);
+          g_assert_true (tpd_opaque_look (outer, probe, &opaque, NULL));
+          g_assert_cmpint (opaque, ==, protected ? TPD_OPAQUE_MAIL : TPD_OPAQUE_NONE);
+          tpd_source_unref (source);
+          source = g_steal_pointer (&outer);
+        }
+    }
+}
+
 /* The name alone does not make a protected mail; marked, it is a damaged one. */
 static void
 test_no_magic (void)
@@ -488,6 +564,8 @@ main (int argc, char **argv)
   g_test_add_func ("/msg/probe/bounded", test_probe_reads);
   g_test_add_func ("/msg/probe/ordinary-is-plain", test_ordinary_share);
   g_test_add_func ("/msg/probe/marks", test_marks);
+  g_test_add_func ("/msg/probe/others-are-kept", test_others_are_kept);
+  g_test_add_func ("/msg/probe/carried", test_carried);
   g_test_add_func ("/msg/probe/name-without-magic", test_no_magic);
   g_test_add_func ("/msg/probe/many-recipients", test_many_recipients);
   g_test_add_func ("/msg/refused/too-many-recipients", test_too_many_recipients);

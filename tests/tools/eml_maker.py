@@ -196,6 +196,13 @@ CASES = {
                                  marked=False), "told"),
     "attached-uuencode.eml": (mail(TEXT_PART, OTHER_PART, rpmsg_part("x-uuencode"), marked=False), "told"),
     "attached-marked.eml": (mail(TEXT_PART, rpmsg_part(), OTHER_PART), "ok"),
+    "attached-encodings.eml": (mail(
+        TEXT_PART, part({"Content-Type": 'application/octet-stream; name="=?utf-8?Q?=C3=9Cbersicht.bin?="',
+                         "Content-Transfer-Encoding": "base64"}, base64.encodebytes(bytes(range(256)))),
+        rpmsg_part(), part({"Content-Disposition": "attachment; filename*=utf-8''gr%C3%B6%C3%9Fe.txt",
+                            "Content-Transfer-Encoding": "quoted-printable"}, b"1 =E2=82=AC=0A"),
+        part({"Content-Disposition": "attachment; filename=c.txt"}, b"text"),
+        part({"Content-Type": "image/png", "Content-ID": "<logo@x>"}, b"part of the placeholder")), "ok"),
     # Behind what a probe looks at.
     "behind.eml": (mail(BIG_PART, rpmsg_part(), marked=False), "told"),
     "behind-image.eml": (mail(TEXT_PART, BIG_IMAGE, rpmsg_part(Content_Type="application/octet-stream"), marked=False),

@@ -5,6 +5,7 @@ whatever form it is kept; ordinary mail does."""
 import email
 import email.policy
 import hashlib
+import json
 import unittest
 
 import eml_maker
@@ -14,6 +15,13 @@ import tool
 
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
+
+
+# What stands beside the protected mail in the wrapper.
+OTHERS = {
+    "attached-marked.eml": [("a.csv", b"1,2,3\n")],
+    "attached-encodings.eml": [("Übersicht.bin", bytes(range(256))), ("größe.txt", "1 €\n".encode()), ("c.txt", b"text")],
+}
 
 
 class Mails(unittest.TestCase):
@@ -70,7 +78,7 @@ class Mails(unittest.TestCase):
         self.assertEqual(opaque, {name: "mbox" if name.endswith(".mbox") else "mail" for name in self.expected("told")})
         self.assertEqual(result.status, 1)
 
-    def check_mail(self, data):
+    def check_mail(self, data, *others):
         mail = email.message_from_bytes(data, policy=email.policy.default)
         parts = [part for part in mail.walk() if not part.is_multipart()]
         self.assertFalse([part.defects for part in mail.walk() if part.defects])
@@ -80,7 +88,8 @@ class Mails(unittest.TestCase):
         self.assertEqual(sha256(text.encode()), wanted["body_sha256"])
         files = [(part.get_filename(), sha256(part.get_payload(decode=True))) for part in parts
                  if part.get_content_disposition() == "attachment"]
-        self.assertEqual(files, [(one["name"], one["sha256"]) for one in wanted["attachments"]])
+        self.assertEqual(files, [(one["name"], one["sha256"]) for one in wanted["attachments"]]
+                         + [(name, sha256(content)) for name, content in others])
         self.assertNotIn("Content-Class", mail)
         return mail
 
@@ -89,7 +98,7 @@ class Mails(unittest.TestCase):
             with self.subTest(name):
                 result = tool.run("cat", "--keyring", tool.KEYRING, self.folder / name)
                 self.assertEqual(result.status, 0, result.stderr)
-                mail = self.check_mail(result.stdout)
+                mail = self.check_mail(result.stdout, *OTHERS.get(name, ()))
                 if b"Subject: figures" in eml_maker.CASES[name][0]:
                     self.assertEqual(mail["Subject"], "figures")
 
@@ -104,6 +113,24 @@ class Mails(unittest.TestCase):
                 else:
                     self.assertEqual((result.status, result.stdout), (1, b""))
                     self.assertIn(f": {word}: ", result.stderr)
+
+    def test_materialize(self):
+        out = tool.SCRATCH / "copies"
+        result = tool.run("materialize", "--keyring", tool.KEYRING, self.folder, out)
+        self.assertEqual(result.status, 1, result.stderr)
+        records = {}
+        for line in (out / ".tpdfs-manifest/manifest.jsonl").read_text(encoding="utf-8").splitlines():
+            record = json.loads(line)
+            records[record["path"]] = record
+        for name, (content, word) in eml_maker.CASES.items():
+            with self.subTest(name):
+                if word in ("plain", "told"):
+                    self.assertEqual((out / name).read_bytes(), content)
+                    self.assertEqual(bool(records[name]["message"]), word == "told", records[name])
+                elif word == "ok":
+                    self.check_mail((out / name).read_bytes(), *OTHERS.get(name, ()))
+                else:
+                    self.assertFalse((out / name).exists())
 
     def test_cat_tells_what_it_sees(self):
         result = tool.run("cat", "--keyring", tool.KEYRING, self.folder / "forward.eml")
