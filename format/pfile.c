@@ -21,10 +21,10 @@
 #define MAGIC_LEN 6
 #define MIN_SIZE 14 /* magic and both version words */
 #define REDIRECT_OFFSET 18
-#define MAX_REDIRECT (64 * 1024)
+#define MAX_REDIRECT (1024 * 1024)
 #define BASIC_HEADER 24
 #define FULL_HEADER 40
-#define MAX_EXTENSION 64
+#define MAX_EXTENSION 255 /* what a file name holds */
 #define MAX_METADATA (64 * 1024)
 #define MAX_GAP (64 * 1024)
 #define AES_BLOCK 16
@@ -235,16 +235,16 @@ scan_header (Scan *scan, guint32 redirect_len, Header *header)
   TpdBytes bytes;
 
   header->off = REDIRECT_OFFSET + (guint64) redirect_len;
-  if (redirect_len > MAX_REDIRECT)
-    {
-      tpd_probe_fail (scan->probe, TPD_VERDICT_DAMAGED,
-                      "The text in front of the pfile header is said to be %u bytes long; the header is damaged.",
-                      redirect_len);
-      return FALSE;
-    }
   if (!inside (header->off, BASIC_HEADER, size))
     {
       tpd_probe_fail (scan->probe, TPD_VERDICT_DAMAGED, "The file was cut off inside its pfile header.");
+      return FALSE;
+    }
+  if (redirect_len > MAX_REDIRECT)
+    {
+      tpd_probe_fail (scan->probe, TPD_VERDICT_UNSUPPORTED,
+                      "The text in front of the pfile header is said to be %u bytes long; up to 1 MiB is supported.",
+                      redirect_len);
       return FALSE;
     }
   if (!fetch (scan, header->off, raw, (gsize) MIN (size - header->off, (guint64) sizeof raw)))
@@ -375,8 +375,17 @@ check_start (Scan *scan, const Header *header)
       if (any == 0)
         return TRUE;
     }
-  tpd_probe_fail (scan->probe, TPD_VERDICT_DAMAGED,
-                  "The encrypted content does not start where the parts before it end: the pfile header is damaged.");
+  if (end <= header->content_off)
+    tpd_probe_fail (scan->probe, TPD_VERDICT_DAMAGED,
+                    "The pfile header leaves %" G_GUINT64_FORMAT " bytes unexplained between the parts of the file that"
+                    " it names, which end at byte %" G_GUINT64_FORMAT ", and the encrypted content. No size is stored"
+                    " that would confirm where the content starts, so the header is taken for damaged.",
+                    header->content_off - end, end);
+  else
+    tpd_probe_fail (scan->probe, TPD_VERDICT_DAMAGED,
+                    "The encrypted content is said to start at byte %u, inside of another part of the file: the pfile"
+                    " header is damaged.",
+                    header->content_off);
   return FALSE;
 }
 

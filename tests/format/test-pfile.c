@@ -251,7 +251,7 @@ test_header_size_decides (void)
 static void
 test_redirect_of_any_length (void)
 {
-  static const guint32 lens[] = { 0, 1, 254, 394, 397, 4000, 4060, 4096, 65536 };
+  static const guint32 lens[] = { 0, 1, 254, 394, 397, 4000, 4060, 4096, 65537, 1024 * 1024 };
 
   for (gsize i = 0; i < G_N_ELEMENTS (lens); i++)
     {
@@ -269,6 +269,8 @@ static void
 test_redirect_bounded (void)
 {
   static const guint32 lens[] = { 65537, 0x7fffffff, 0xffffffff };
+  Pfile p = v30;
+  g_autoptr (TpdProbe) longer = NULL;
 
   for (gsize i = 0; i < G_N_ELEMENTS (lens); i++)
     {
@@ -279,6 +281,9 @@ test_redirect_bounded (void)
       probe = probe_bytes (file);
       assert_refused (probe, TPD_VERDICT_DAMAGED);
     }
+  p.redirect = 1024 * 1024 + 1;
+  longer = probe_pfile (&p);
+  assert_refused (longer, TPD_VERDICT_UNSUPPORTED);
 }
 
 static void
@@ -510,7 +515,9 @@ test_extension_length (void)
       p.extension = extension;
       p.extension_len = len;
       probe = probe_pfile (&p);
-      g_assert_cmpstr (probe->extension, ==, len <= 64 ? extension : "");
+      g_assert_cmpint (probe->verdict, ==, TPD_VERDICT_OK);
+      g_assert_cmpint (probe->warnings != NULL, ==, len > 255);
+      g_assert_cmpstr (probe->extension, ==, len <= 255 ? extension : "");
     }
 }
 
@@ -572,6 +579,7 @@ test_content_starts_behind_the_parts (void)
       Pfile p = v30;
       g_autoptr (GByteArray) file = NULL, longer = g_byte_array_new ();
       g_autofree guint8 *gap = g_malloc (cases[i].gap + 1);
+      g_autofree char *words = NULL;
       g_autoptr (TpdProbe) probe = NULL;
       guint start;
 
@@ -585,9 +593,13 @@ test_content_starts_behind_the_parts (void)
       set_le (longer, 18 + p.redirect + FIELD_CONTENT_OFF, start + cases[i].gap, 4);
       probe = probe_bytes (longer);
       if (cases[i].sound)
-        g_assert_cmpint (probe->verdict, ==, TPD_VERDICT_OK);
-      else
-        assert_refused (probe, TPD_VERDICT_DAMAGED);
+        {
+          g_assert_cmpint (probe->verdict, ==, TPD_VERDICT_OK);
+          continue;
+        }
+      assert_refused (probe, TPD_VERDICT_DAMAGED);
+      words = g_strdup_printf ("leaves %u bytes unexplained", cases[i].gap);
+      g_assert_nonnull (strstr (probe->message, words));
     }
 }
 
