@@ -370,7 +370,8 @@ visit_object (Job *job, const Place *place, const TpdPdfObject *object, guint64 
     return FALSE;
   g_array_sort (edits, compare_edits);
   return job->cipher == NULL || edits->len == 0
-         || tpd_pdf_patch_object (&job->patch, object, edits, stream ? data : 0, plain_len, *end, error);
+         || tpd_pdf_patch_object (&job->patch, object, place->current, edits, stream ? data : 0, plain_len, *end,
+                                  error);
 }
 
 /* Whether there is enough to decide the cipher mode by. */
@@ -453,7 +454,7 @@ decrypt_id (Job *job, const TpdPdfObject *trailer, GError **error)
     if (g_array_index (edits, TpdPdfEdit, i).bytes->len
         > g_array_index (edits, TpdPdfEdit, i).room - g_array_index (edits, TpdPdfEdit, i).start)
       return TRUE;
-  return tpd_pdf_patch_object (&job->patch, trailer, edits, 0, 0, 0, error);
+  return tpd_pdf_patch_object (&job->patch, trailer, TRUE, edits, 0, 0, 0, error);
 }
 
 static gboolean
@@ -474,19 +475,6 @@ decrypt_ids (Job *job, GError **error)
         }
     }
   return TRUE;
-}
-
-/* Finds the place of the encryption dictionary. */
-static void
-find_hole (Job *job)
-{
-  const TpdPdfObject *object = job->encryption.object;
-
-  if (job->encryption.num == 0 || object->own != NULL)
-    return;
-  job->patch.hole = object->body;
-  job->patch.hole_end =
-      object->terminator.end > 0 ? object->terminator.start : tpd_pdf_token (object, tpd_pdf_skip (object, 0) - 1)->end;
 }
 
 /* --- The whole ------------------------------------------------------------------------ */
@@ -544,6 +532,10 @@ say_what_was_odd (Job *job)
   if (job->left_streams > 0)
     warn (job, "%u streams of the PDF file are not encrypted as they should be; they were left as they are.",
           job->left_streams);
+  if (job->patch.lost_strings > 0)
+    warn (job,
+          "%u strings of older versions in the PDF file, which readers do not show, have no room and are left out.",
+          job->patch.lost_strings);
   if (job->loose > 0)
     warn (job, "%u strings or streams of the PDF file have a wrong padding; their stored length was used.", job->loose);
 }
@@ -579,9 +571,10 @@ tpd_pdf_decrypt (TpdSource *source, gboolean intact, TpdContentKey *key, const T
   job.patch.sink = sink;
   job.patch.file = job.file;
   job.patch.source = source;
-  find_hole (&job);
+  tpd_pdf_patch_find_hole (&job.patch, &job.encryption);
   if (sink == NULL || !tpd_sink_append_source (sink, source, error) || !visit_all (&job, FALSE, error)
-      || !decrypt_ids (&job, error) || !tpd_pdf_patch_finish (&job.patch, error))
+      || !decrypt_ids (&job, error) || !tpd_pdf_patch_remove (&job.patch, &job.encryption, error)
+      || !tpd_pdf_patch_finish (&job.patch, error))
     return NULL;
   say_what_was_odd (&job);
   document = tpd_sink_to_document (g_steal_pointer (&sink), TPD_KIND_PDF, error);

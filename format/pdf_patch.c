@@ -3,9 +3,10 @@
  * Patches to the copy of a PDF file. No byte moves, so every offset in the
  * file stays right. A plaintext string is shorter than its ciphertext; only
  * when it needs so many escapes that it is longer all the same, its object
- * moves to where the encryption dictionary was: with its license the largest
- * object that a decrypted file does not need. A small cross-reference section
- * next to it then says so, as an incremental update would (ISO 32000-2, 7.5.6).
+ * moves to where the encryption dictionary was, in an object or in the trailer,
+ * or its license: the largest thing that a decrypted file does not need. A small
+ * cross-reference section next to it then says so, as an incremental update
+ * would (ISO 32000-2, 7.5.6).
  */
 #include <string.h>
 
@@ -119,8 +120,8 @@ append_text (GByteArray *out, const char *text)
   g_byte_array_append (out, (const guint8 *) text, (guint) strlen (text));
 }
 
-static gboolean
-too_tight (GError **error)
+gboolean
+tpd_pdf_patch_too_tight (GError **error)
 {
   g_set_error (error, TPD_ERROR, TPD_ERROR_UNSUPPORTED,
                "The decrypted text of the PDF file needs more room than the encrypted one left for it.");
@@ -140,7 +141,7 @@ move_object (TpdPdfPatch *patch, const TpdPdfObject *object, GArray *edits, guin
   for (guint i = 0; i < edits->len; i++)
     total += g_array_index (edits, TpdPdfEdit, i).bytes->len;
   if (total > MAX_MOVED - patch->moved_bytes || total > patch->hole_end - patch->hole)
-    return too_tight (error);
+    return tpd_pdf_patch_too_tight (error);
   for (guint i = 0; i < edits->len; i++)
     {
       const TpdPdfEdit *edit = &g_array_index (edits, TpdPdfEdit, i);
@@ -172,19 +173,31 @@ move_object (TpdPdfPatch *patch, const TpdPdfObject *object, GArray *edits, guin
   return tpd_pdf_patch_blank (patch, object->start, end, error);
 }
 
+static gboolean
+fits (const TpdPdfEdit *edit)
+{
+  return edit->bytes->len <= edit->room - edit->start;
+}
+
 gboolean
-tpd_pdf_patch_object (TpdPdfPatch *patch, const TpdPdfObject *object, GArray *edits, guint64 data, guint64 data_len,
-                      guint64 end, GError **error)
+tpd_pdf_patch_object (TpdPdfPatch *patch, const TpdPdfObject *object, gboolean current, GArray *edits, guint64 data,
+                      guint64 data_len, guint64 end, GError **error)
 {
   for (guint i = 0; i < edits->len; i++)
     {
-      const TpdPdfEdit *edit = &g_array_index (edits, TpdPdfEdit, i);
+      TpdPdfEdit *edit = &g_array_index (edits, TpdPdfEdit, i);
 
-      if (edit->bytes->len > edit->room - edit->start)
+      if (fits (edit))
+        continue;
+      if (current)
         return move_object (patch, object, edits, data, data_len, end, error);
+      g_byte_array_set_size (edit->bytes, 0);
+      append_text (edit->bytes, "()");
+      patch->lost_strings++;
     }
   for (guint i = 0; i < edits->len; i++)
-    if (!edit_in_place (patch, &g_array_index (edits, TpdPdfEdit, i), error))
+    if (fits (&g_array_index (edits, TpdPdfEdit, i))
+        && !edit_in_place (patch, &g_array_index (edits, TpdPdfEdit, i), error))
       return FALSE;
   return TRUE;
 }
@@ -299,162 +312,7 @@ write_lengths (TpdPdfPatch *patch, GError **error)
   return TRUE;
 }
 
-/* --- The hole ----------------------------------------------------------------------- */
-
-static gint
-compare_moved (gconstpointer a, gconstpointer b)
-{
-  const TpdPdfMoved *x = *(const TpdPdfMoved *const *) a, *y = *(const TpdPdfMoved *const *) b;
-
-  return x->num < y->num ? -1 : x->num > y->num;
-}
-
-/* The keys of the newest trailer that a new one shares. */
-static gboolean
-append_trailer_keys (TpdPdfPatch *patch, GByteArray *out, GError **error)
-{
-  static const char *const left_out[] = { "Encrypt", "Prev",   "Size",   "XRefStm",     "Type",       "W",
-                                          "Index",   "Length", "Filter", "DecodeParms", "Linearized", NULL };
-  const TpdPdfObject *trailer = patch->file->newest;
-  guint end = tpd_pdf_token (trailer, 0)->match;
-
-  for (guint i = 1; i + 1 < end; i = tpd_pdf_skip (trailer, i + 1))
-    {
-      const TpdPdfToken *key = tpd_pdf_token (trailer, i);
-      guint last = tpd_pdf_skip (trailer, i + 1) - 1;
-
-      if (key->type != TPD_PDF_NAME || g_strv_contains (left_out, tpd_pdf_text (trailer, key)))
-        continue;
-      append_text (out, "\n");
-      if (!append_source (patch, out, key->start, tpd_pdf_token (trailer, last)->end, TRUE, error))
-        return FALSE;
-    }
-  return TRUE;
-}
-
-static void
-append_be (GByteArray *out, guint64 value, guint width)
-{
-  for (guint i = width; i > 0; i--)
-    {
-      guint8 byte = (guint8) (value >> (8 * (i - 1)));
-      g_byte_array_append (out, &byte, 1);
-    }
-}
-
-/* A cross-reference section for the moved objects, which start at `offs`; it will stand at `place`. */
-static gboolean
-append_section (TpdPdfPatch *patch, GByteArray *out, const guint64 *offs, guint64 place, GError **error)
-{
-  g_autoptr (GString) text = g_string_new (NULL);
-  guint size_index = tpd_pdf_dict_get (patch->file->newest, 0, "Size");
-  gint64 size = size_index > 0 ? MAX (tpd_pdf_token (patch->file->newest, size_index)->value, 1) : 1;
-  gboolean stream = g_array_index (patch->file->trailers, TpdPdfTrailer, 0).stream;
-  guint n = patch->moved->len;
-
-  if (stream)
-    {
-      /* The new stream gets the first number that no object has. */
-      g_string_append_printf (text, "%" G_GINT64_FORMAT " 0 obj\n<</Type /XRef /W [1 8 4] /Index [", size);
-      for (guint i = 0; i < n; i++)
-        g_string_append_printf (text, "%" G_GUINT64_FORMAT " 1 ", ((TpdPdfMoved *) patch->moved->pdata[i])->num);
-      g_string_append_printf (text, "%" G_GINT64_FORMAT " 1] /Length %u", size, (n + 1) * 13);
-      size++;
-    }
-  else
-    {
-      g_string_append (text, "xref\n");
-      for (guint i = 0; i < n; i++)
-        {
-          const TpdPdfMoved *moved = patch->moved->pdata[i];
-          g_string_append_printf (text,
-                                  "%" G_GUINT64_FORMAT " 1\n%010" G_GUINT64_FORMAT " %05" G_GUINT64_FORMAT " n \n",
-                                  moved->num, offs[i], moved->gen);
-        }
-      g_string_append (text, "trailer\n<<");
-    }
-  g_string_append_printf (text, " /Size %" G_GINT64_FORMAT " /Prev %" G_GUINT64_FORMAT, size, patch->file->startxref);
-  append_text (out, text->str);
-  if (!append_trailer_keys (patch, out, error))
-    return FALSE;
-  append_text (out, stream ? ">>\nstream\n" : ">>\n");
-  if (stream)
-    {
-      for (guint i = 0; i <= n; i++)
-        {
-          append_be (out, TPD_PDF_PLAIN, 1);
-          append_be (out, i < n ? offs[i] : place, 8);
-          append_be (out, i < n ? ((TpdPdfMoved *) patch->moved->pdata[i])->gen : 0, 4);
-        }
-      append_text (out, "\nendstream\nendobj\n");
-    }
-  return TRUE;
-}
-
-/* Makes the end of the file point to the new section. */
-static gboolean
-set_startxref (TpdPdfPatch *patch, guint64 place, GError **error)
-{
-  TpdPdfFile *file = patch->file;
-  g_autofree char *digits = g_strdup_printf ("%" G_GUINT64_FORMAT, place);
-  gsize len = strlen (digits);
-
-  if (len > file->startxref_end - file->startxref_off)
-    return too_tight (error);
-  return write_and_blank (patch, (const guint8 *) digits, len, file->startxref_off, file->startxref_end, error);
-}
-
-/* A linearised file that was updated is none any more: its /L must not be its size. */
-static gboolean
-end_linearization (TpdPdfPatch *patch, GError **error)
-{
-  TpdPdfReader *reader = patch->file->reader;
-  g_autoptr (TpdPdfObject) object = NULL;
-  guint length;
-
-  reader->pos = 0;
-  tpd_pdf_reader_skip_space (reader);
-  object = tpd_pdf_object_read_indirect (reader, reader->pos, NULL);
-  if (object == NULL || tpd_pdf_dict_get (object, 0, "Linearized") == 0
-      || (length = tpd_pdf_dict_get (object, 0, "L")) == 0)
-    return TRUE;
-  return write_and_blank (patch, (const guint8 *) "0", 1, tpd_pdf_token (object, length)->start,
-                          tpd_pdf_token (object, length)->end, error);
-}
-
-static gboolean
-fill_hole (TpdPdfPatch *patch, GError **error)
-{
-  g_autoptr (GByteArray) out = g_byte_array_new ();
-  g_autofree guint64 *offs = NULL;
-  guint64 place;
-
-  append_text (out, "null");
-  if (patch->moved != NULL)
-    {
-      append_text (out, "\nendobj\n");
-      g_ptr_array_sort (patch->moved, compare_moved);
-      offs = g_new (guint64, patch->moved->len);
-      for (guint i = 0; i < patch->moved->len; i++)
-        {
-          const TpdPdfMoved *moved = patch->moved->pdata[i];
-
-          offs[i] = patch->hole + out->len;
-          g_byte_array_append (out, moved->bytes->data, moved->bytes->len);
-        }
-      place = patch->hole + out->len;
-      /* Where readers look for objects themselves, they need no section. */
-      if (!patch->file->rebuilt
-          && (!append_section (patch, out, offs, place, error) || !set_startxref (patch, place, error)
-              || !end_linearization (patch, error)))
-        return FALSE;
-      /* The word that ended the old object ends nothing now. */
-      append_text (out, "%");
-    }
-  if (out->len > patch->hole_end - patch->hole)
-    return too_tight (error);
-  return write_and_blank (patch, out->data, out->len, patch->hole, patch->hole_end, error);
-}
+/* --- The end ------------------------------------------------------------------------ */
 
 gboolean
 tpd_pdf_patch_finish (TpdPdfPatch *patch, GError **error)
@@ -470,6 +328,6 @@ tpd_pdf_patch_finish (TpdPdfPatch *patch, GError **error)
         return FALSE;
     }
   if (patch->hole == patch->hole_end)
-    return patch->moved == NULL || too_tight (error);
-  return fill_hole (patch, error);
+    return patch->moved == NULL || tpd_pdf_patch_too_tight (error);
+  return tpd_pdf_patch_fill_hole (patch, error);
 }

@@ -8,7 +8,8 @@
  *   pdf_clear.c     what is not encrypted in an encrypted document
  *   pdf_item.c      encrypted strings and streams, and their cipher mode
  *   pdf_decrypt.c   the walk over all objects, patching in place
- *   pdf_patch.c     the patches, and where they go that do not fit
+ *   pdf_patch.c     the patches
+ *   pdf_hole.c      where those go that do not fit
  */
 #pragma once
 
@@ -158,8 +159,10 @@ typedef struct {
   TpdSink *sink;     /* its copy */
   GPtrArray *moved;  /* of TpdPdfMoved: objects for which their place is too small */
   gsize moved_bytes;
+  guint lost_strings;     /* of older revisions, for which there was no room */
   GArray *lengths;        /* of TpdPdfLength, written at the end */
-  guint64 hole, hole_end; /* where the encryption dictionary was, equal when unknown */
+  guint64 hole, hole_end; /* where the encryption dictionary or the license was, equal when unknown */
+  gboolean in_trailer;    /* the hole is part of the newest trailer */
 } TpdPdfPatch;
 
 void tpd_pdf_patch_clear (TpdPdfPatch *patch);
@@ -176,14 +179,28 @@ gboolean tpd_pdf_patch_blank (TpdPdfPatch *patch, guint64 start, guint64 end, GE
 /*
  * Makes the edits of an object; `data_len` is the plaintext length of its
  * stream at `data`, already in the copy (0 and 0: no stream), `end` the end of
- * the object. An object for which its place is too small goes to the hole.
+ * the object. An object for which its place is too small goes to the hole; one
+ * of an older revision, which must not count again, loses the string instead.
  */
-gboolean tpd_pdf_patch_object (TpdPdfPatch *patch, const TpdPdfObject *object, GArray *edits, guint64 data,
-                               guint64 data_len, guint64 end, GError **error);
+gboolean tpd_pdf_patch_object (TpdPdfPatch *patch, const TpdPdfObject *object, gboolean current, GArray *edits,
+                               guint64 data, guint64 data_len, guint64 end, GError **error);
 /* Remembers a new value for the /Length that the token at `index` refers to. */
 void tpd_pdf_patch_add_length (TpdPdfPatch *patch, const TpdPdfObject *object, guint index, guint64 value);
 /* Blanks every /Encrypt, writes the moved objects into the hole and what else is due at the end. */
 gboolean tpd_pdf_patch_finish (TpdPdfPatch *patch, GError **error);
+/* Sets the error of a file in which plaintext does not find a place. FALSE. */
+gboolean tpd_pdf_patch_too_tight (GError **error);
+
+/* --- The hole (pdf_hole.c) ------------------------------------------------ */
+
+/* Finds the place of the encryption dictionary, or of its license if that is an
+ * object of its own: it is the larger one. */
+void tpd_pdf_patch_find_hole (TpdPdfPatch *patch, const TpdPdfEncryption *encryption);
+/* The encryption dictionary goes in any case. */
+gboolean tpd_pdf_patch_remove (TpdPdfPatch *patch, const TpdPdfEncryption *encryption, GError **error);
+/* Writes the moved objects there, with a cross-reference section for them; for
+ * tpd_pdf_patch_finish(), when trailers have no /Encrypt any more. */
+gboolean tpd_pdf_patch_fill_hole (TpdPdfPatch *patch, GError **error);
 
 /* --- Decrypting (pdf_decrypt.c) ------------------------------------------ */
 

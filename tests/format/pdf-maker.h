@@ -38,6 +38,8 @@ typedef struct {
   gboolean no_crypt_filter; /* qpdf 11 writes linearised files with one wrongly */
   const char *encrypt_key;  /* NULL: /Encrypt */
   const char *filter;       /* NULL: ours */
+  gboolean direct;          /* the encryption dictionary stands in the trailer */
+  gboolean license_apart;   /* the license is an object of its own */
   guint free_rows;          /* so many more in a cross-reference stream */
 } Spec;
 
@@ -197,6 +199,35 @@ maker_info (Maker *maker, const char *title)
 }
 
 static inline void
+maker_license (Maker *maker)
+{
+  g_autofree char *blanks = g_strnfill (maker->spec->license_len, ' ');
+
+  g_string_append_c (maker->out, '(');
+  g_string_append (maker->out, maker->spec->license != NULL ? maker->spec->license : MAKER_LICENSE);
+  g_string_append (maker->out, blanks);
+  g_string_append_c (maker->out, ')');
+}
+
+static inline void
+maker_encryption (Maker *maker)
+{
+  const Spec *spec = maker->spec;
+
+  g_string_append_printf (maker->out,
+                          "<</Filter/%s/V 5/CF<</MicrosoftIRMServices<</Type/CryptFilter/CFM/None>>>>"
+                          "/StmF/MicrosoftIRMServices/StrF/MicrosoftIRMServices/MicrosoftIRMVersion 2"
+                          "/EncryptMetadata %s/PublishingLicense ",
+                          spec->filter != NULL ? spec->filter : "MicrosoftIRMServices",
+                          spec->clear_metadata ? "false" : "true");
+  if (spec->license_apart)
+    g_string_append (maker->out, "15 0 R");
+  else
+    maker_license (maker);
+  g_string_append (maker->out, ">>");
+}
+
+static inline void
 maker_body (Maker *maker)
 {
   static const char page[] = "BT /F1 24 Tf 72 700 Td (Hello) Tj ET";
@@ -205,7 +236,6 @@ maker_body (Maker *maker)
   const Spec *spec = maker->spec;
   g_autofree guint8 *noise = make_noise (20000, 4711);
   g_autoptr (GBytes) flate = deflate_bytes (noise, 20000, 15);
-  g_autofree char *license = g_strnfill (spec->license_len, ' ');
   gsize len;
 
   maker_object (maker, 1);
@@ -228,18 +258,16 @@ maker_body (Maker *maker)
   g_string_append (maker->out, "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>");
   maker_end (maker);
   maker_info (maker, spec->title != NULL ? spec->title : "A title");
-  if (maker->encrypt)
+  if (maker->encrypt && !spec->direct)
     {
       maker_object (maker, 8);
-      g_string_append_printf (maker->out,
-                              "<</Filter/%s/V 5/CF<</MicrosoftIRMServices<</Type/CryptFilter/CFM/None>>>>"
-                              "/StmF/MicrosoftIRMServices/StrF/MicrosoftIRMServices/MicrosoftIRMVersion 2"
-                              "/EncryptMetadata %s/PublishingLicense (",
-                              spec->filter != NULL ? spec->filter : "MicrosoftIRMServices",
-                              spec->clear_metadata ? "false" : "true");
-      g_string_append (maker->out, spec->license != NULL ? spec->license : MAKER_LICENSE);
-      g_string_append (maker->out, license);
-      g_string_append (maker->out, ")>>");
+      maker_encryption (maker);
+      maker_end (maker);
+    }
+  if (maker->encrypt && spec->license_apart)
+    {
+      maker_object (maker, 15);
+      maker_license (maker);
       maker_end (maker);
     }
   maker_stream (maker, 9, "/Type/Metadata/Subtype/XML", 0, spec->clear_metadata, xmp, strlen (xmp));
@@ -264,9 +292,13 @@ maker_trailer_keys (Maker *maker)
   else
     maker_string (maker, "sixteen bytes id", TRUE);
   g_string_append (maker->out, "<31415926535897932384626433832795>]");
-  if (maker->encrypt)
-    g_string_append_printf (maker->out, "/%s 8 0 R",
-                            maker->spec->encrypt_key != NULL ? maker->spec->encrypt_key : "Encrypt");
+  if (!maker->encrypt)
+    return;
+  g_string_append_printf (maker->out, "/%s ", maker->spec->encrypt_key != NULL ? maker->spec->encrypt_key : "Encrypt");
+  if (maker->spec->direct)
+    maker_encryption (maker);
+  else
+    g_string_append (maker->out, "8 0 R");
 }
 
 /* A cross-reference stream as object 14, for the objects in [first, last]. */

@@ -226,6 +226,36 @@ test_moved (void)
     }
 }
 
+/* The same where the encryption dictionary is part of the trailer, or the license an object of its own. */
+static void
+test_moved_elsewhere (void)
+{
+  static const Layout layouts[] = { LAYOUT_TABLE, LAYOUT_STREAM, LAYOUT_HYBRID, LAYOUT_UPDATED };
+  g_autofree char *title = g_strnfill (300, '\\');
+
+  for (guint i = 0; i < G_N_ELEMENTS (layouts) * 3; i++)
+    for (guint fits = 0; fits < 2; fits++)
+      {
+        Spec spec = { .layout = layouts[i / 3],
+                      .mode = TPD_CIPHER_CBC4K,
+                      .title = fits ? NULL : title,
+                      .license_len = 3000,
+                      .direct = i % 3 != 1,
+                      .license_apart = i % 3 != 0 };
+        g_autoptr (TpdDocument) document = check_made (&spec);
+        g_autoptr (GBytes) bytes = document_read_all (document, NULL);
+        gsize len;
+        const char *data = g_bytes_get_data (bytes, &len);
+
+        /* The title is that of an older revision, which must not come back. */
+        if (spec.layout == LAYOUT_UPDATED && !fits)
+          g_assert_nonnull (strstr (document->warnings[0], "1 strings of older versions"));
+        else
+          g_assert_null (document->warnings);
+        g_assert_null (memmem (data, len, "MicrosoftIRM", 12));
+      }
+}
+
 /* Parentheses with a partner need no escape, which is why this fits. */
 static void
 test_tight (void)
@@ -422,6 +452,7 @@ main (int argc, char **argv)
   g_test_add_func ("/pdf/items/damaged-stream-is-refused", test_damaged_stream);
   g_test_add_func ("/pdf/patch/shared-length", test_shared_length);
   g_test_add_func ("/pdf/patch/long-string-moves", test_moved);
+  g_test_add_func ("/pdf/patch/long-string-moves-elsewhere", test_moved_elsewhere);
   g_test_add_func ("/pdf/patch/balanced-parentheses", test_tight);
   g_test_add_func ("/pdf/patch/no-room-is-refused", test_no_room);
   g_test_add_func ("/pdf/license/each-packing", test_licenses);
