@@ -141,6 +141,16 @@ source_of (const Window *window)
   return tpd_source_new_bytes (bytes);
 }
 
+/* Whether there are parts in it though the type does not say so. */
+static gboolean
+is_parted (const Window *window, const TpdMimeMessage *message)
+{
+  const GByteArray *text = text_of (window);
+  gsize off = (gsize) MIN (message->headers_len, (guint64) text->len);
+
+  return tpd_eml_is_parted ((const char *) text->data + off, text->len - off);
+}
+
 /*
  * Reads what is worth to be looked at. TRUE: something in it hints at a
  * protected part. FALSE without error: nothing does; `*goes_on` then says
@@ -163,7 +173,7 @@ read_window (TpdSource *source, Window *window, gboolean *goes_on, GError **erro
         return FALSE;
       /* What has no end of a header block, and no fields of mail, is none. */
       *goes_on = message->headers_whole
-                     ? message->has_parts
+                     ? message->has_parts || is_parted (window, message)
                      : tpd_eml_has_fields ((const char *) text_of (window)->data, text_of (window)->len);
       if (*goes_on && !read_on (source, size, window, error))
         return FALSE;

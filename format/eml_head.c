@@ -144,6 +144,17 @@ tpd_eml_hints (const char *text, gsize len)
   return find_hints (text, len, HINT_WORD | HINT_MAGIC | HINT_NAME) != 0;
 }
 
+gboolean
+tpd_eml_is_parted (const char *text, gsize len)
+{
+  const char *end = text + len;
+
+  while (text < end && (text = memchr (text, '\n', (gsize) (end - text))) != NULL)
+    if (++text < end && (*text | 0x20) == 'c' && starts_folded (text, (gsize) (end - text), "content-t"))
+      return TRUE;
+  return FALSE;
+}
+
 /* Whether the ".rpmsg" at `at` ends the value of a parameter. */
 static gboolean
 ends_name (const char *text, gsize len, gsize at)
@@ -284,56 +295,59 @@ tpd_eml_view (TpdEmlForm form, const guint8 *data, gsize len, char *out)
 
 typedef struct {
   gboolean whole;    /* the block ends in it */
+  gsize end;         /* where it does */
   guint known;       /* fields that mail has and other text has not */
   guint likely;      /* fields whose names are made like those of mail */
   gboolean content;  /* it has a Content- field */
   gboolean odd_type; /* the type is not seen to be text */
 } Fields;
 
-static gboolean
-is_mail_field (const char *line, gsize name_len)
+/* Two for a name that text of people has not either, one for the others of mail. */
+static guint
+weigh_field (const char *line, gsize name_len)
 {
   static const struct {
     const char *name;
     gsize len;
+    guint weight;
   } names[] = {
-#define NAME(text) { text, sizeof text - 1 }
-    NAME ("To"),
-    NAME ("Cc"),
-    NAME ("Bcc"),
-    NAME ("From"),
-    NAME ("Date"),
-    NAME ("Sender"),
-    NAME ("Subject"),
-    NAME ("Received"),
-    NAME ("Reply-To"),
-    NAME ("X-Sender"),
-    NAME ("ARC-Seal"),
-    NAME ("References"),
-    NAME ("Message-ID"),
-    NAME ("Return-Path"),
-    NAME ("In-Reply-To"),
-    NAME ("MIME-Version"),
-    NAME ("Content-Type"),
-    NAME ("Delivered-To"),
-    NAME ("Thread-Topic"),
-    NAME ("Thread-Index"),
-    NAME ("Received-SPF"),
-    NAME ("Content-Class"),
-    NAME ("DKIM-Signature"),
-    NAME ("X-MS-Has-Attach"),
-    NAME ("Content-Disposition"),
-    NAME ("ARC-Message-Signature"),
-    NAME ("Authentication-Results"),
-    NAME ("Content-Transfer-Encoding"),
-    NAME ("ARC-Authentication-Results"),
+#define NAME(text, weight) { text, sizeof text - 1, weight }
+    NAME ("To", 1),
+    NAME ("Cc", 1),
+    NAME ("Bcc", 1),
+    NAME ("From", 1),
+    NAME ("Date", 1),
+    NAME ("Sender", 1),
+    NAME ("Subject", 1),
+    NAME ("Received", 2),
+    NAME ("Reply-To", 2),
+    NAME ("X-Sender", 2),
+    NAME ("ARC-Seal", 2),
+    NAME ("References", 1),
+    NAME ("Message-ID", 2),
+    NAME ("Return-Path", 2),
+    NAME ("In-Reply-To", 2),
+    NAME ("MIME-Version", 2),
+    NAME ("Content-Type", 2),
+    NAME ("Delivered-To", 2),
+    NAME ("Thread-Topic", 2),
+    NAME ("Thread-Index", 2),
+    NAME ("Received-SPF", 2),
+    NAME ("Content-Class", 2),
+    NAME ("DKIM-Signature", 2),
+    NAME ("X-MS-Has-Attach", 2),
+    NAME ("Content-Disposition", 2),
+    NAME ("ARC-Message-Signature", 2),
+    NAME ("Authentication-Results", 2),
+    NAME ("Content-Transfer-Encoding", 2),
+    NAME ("ARC-Authentication-Results", 2),
 #undef NAME
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (names) && names[i].len <= name_len; i++)
     if (names[i].len == name_len && g_ascii_strncasecmp (line, names[i].name, name_len) == 0)
-      return TRUE;
-  return FALSE;
+      return names[i].weight;
+  return 0;
 }
 
 /* Two words and a hyphen, as most fields of mail are called that servers add. */
@@ -363,7 +377,7 @@ take_field (const char *line, gsize line_len, gsize name_len, Fields *fields)
 {
   const char *colon;
 
-  fields->known += is_mail_field (line, name_len);
+  fields->known += weigh_field (line, name_len);
   fields->likely += is_likely_field (line, name_len);
   if (name_len < 8 || g_ascii_strncasecmp (line, "Content-", 8) != 0)
     return;
@@ -390,6 +404,7 @@ read_fields (const char *text, gsize len, Fields *fields)
       if (end != NULL && (line_len == 0 || (line_len == 1 && line[0] == '\r')))
         {
           fields->whole = TRUE;
+          fields->end = at;
           break;
         }
       if (tpd_mime_is_field (line, line_len, &name_len))
@@ -460,7 +475,10 @@ tpd_eml_candidate (const guint8 *head, gsize len, guint64 size)
     return TRUE;
   if (fields.known < 2 && !fields.content)
     return FALSE;
-  return fields.odd_type || find_hints (text, text_len, HINT_WORD | HINT_MAGIC) != 0;
+  if (fields.odd_type || find_hints (text, text_len, HINT_WORD | HINT_MAGIC) != 0)
+    return TRUE;
+  /* The type may have been lost, or the mail quotes another. */
+  return fields.whole && tpd_eml_is_parted (text + fields.end, text_len - fields.end);
 }
 
 /* Whether there is nothing but blanks. */

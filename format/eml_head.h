@@ -40,6 +40,8 @@ gboolean tpd_eml_may_become (const guint8 *head, gsize len);
 
 /* Whether a part of the message in `text` may be a protected one. FALSE: none is. */
 gboolean tpd_eml_hints (const char *text, gsize len);
+/* Whether `text` has a line that looks like the field of a part: its type or encoding. */
+gboolean tpd_eml_is_parted (const char *text, gsize len);
 /* Whether something in `text` is, or is called, a protected message: its type,
  * its name in a header field, or its first bytes in base64. However deep it is. */
 gboolean tpd_eml_mentions (const char *text, gsize len);

@@ -91,6 +91,14 @@ def library_mail(marked=False, attachments=()):
     return whole.as_bytes(policy=email.policy.SMTP)
 
 
+def deep(levels):
+    """The protected part in a multipart in a multipart ..."""
+    inner = mail(TEXT_PART, rpmsg_part(), headers={}, marked=False, boundary="b0")
+    for level in range(1, levels):
+        inner = mail(inner, headers={} if level + 1 < levels else HEADERS, marked=False, boundary=f"b{level}")
+    return inner
+
+
 RECEIVED = [(f"X-MS-Exchange-Organization-Field-{number}", "value of it " * 20) for number in range(30)]
 ARC = [("ARC-Seal", "i=1; a=rsa-sha256; s=arc; d=contoso.example; cv=none;\n b=" + "\n ".join(["A" * 70] * 30)),
        ("ARC-Message-Signature", "i=1; b=" + "\n ".join(["B" * 70] * 30))]
@@ -127,6 +135,9 @@ CASES = {
     "long-to.eml": (usual(before=[("To", ",\n ".join(f"user{i}@contoso.example" for i in range(6000)))]), "ok"),
     "badly-folded.eml": (usual(headers={"From": "a@b", "To": "c@d\nwhat is not folded", "Subject": "x"},
                                marked=False), "ok"),
+    "badly-folded-received.eml": (usual(before=[("Received", "from there\nby here; some day")], marked=False), "ok"),
+    "blank-before-colon.eml": (usual(marked=False).replace(b"Content-Type:", b"Content-Type :"), "ok"),
+    "dots.eml": (usual(marked=False).replace(b"\n--b1\n", b"\n--b1 \t \n"), "ok"),
     "content-type-only.eml": (mail(TEXT_PART, rpmsg_part(), headers={}, marked=False), "ok"),
     # How fields are written.
     "case.eml": (mail(TEXT_PART, rpmsg_part("BASE64", Content_Type="APPLICATION/X-Microsoft-RPMSG-Message",
@@ -188,6 +199,19 @@ CASES = {
     "no-content-type-unmarked.eml": (mail(TEXT_PART, rpmsg_part(), marked=False, content_type=""), "told"),
     "other-boundary.eml": (usual(content_type="multipart/mixed; boundary=b2"), "damaged"),
     "other-boundary-unmarked.eml": (usual(content_type="multipart/mixed; boundary=b2", marked=False), "told"),
+    "no-content-type-far.eml": (mail(part({"Content-Type": "text/plain"}, BIG[:90000]), rpmsg_part(), marked=False,
+                                     content_type=""), "told"),
+    "two-types.eml": (usual(before=[("Content-Type", "text/plain")], marked=False), "told"),
+    "two-types-far.eml": (mail(part({"Content-Type": "text/plain"}, BIG[:90000]), rpmsg_part(), marked=False,
+                               before=[("Content-Type", "text/plain")]), "told"),
+    "bounce.eml": (PLAIN_MAIL + b"--- Below this line is a copy of the message.\n\nReturn-Path: <a@b>\n"
+                   + mail(part({"Content-Type": "text/plain"}, BIG[:90000]), rpmsg_part()), "told"),
+    "deep.eml": (deep(20), "told"),
+    "many-parts.eml": (mail(*[b"\nx\n"] * 1100, rpmsg_part(), marked=False), "told"),
+    "long-boundary.eml": (usual(marked=False, boundary="b" * 300), "told"),
+    "nul-in-field.eml": (usual(marked=False).replace(b'multipart/mixed; ', b'multipart/mixed;\0 '), "told"),
+    "cr-cr-lf.eml": (usual(marked=False).replace(b"\n", b"\r\r\n"), "told"),
+    "no-empty-line.eml": (usual(marked=False).replace(b"\n\n--b1", b"\n--b1", 1), "ok"),
     "no-semicolon.eml": (usual(content_type="multipart/mixed boundary=b1", marked=False), "told"),
     # Inside ordinary mail.
     "forward.eml": (mail(TEXT_PART, FORWARD, marked=False, boundary="outer"), "told"),
