@@ -44,6 +44,26 @@ tpd_count_word (TpdCount count)
   return count_words[count];
 }
 
+__thread guint tpd_count_place;
+
+guint
+tpd_count_new_place (void)
+{
+  static guint n; /* atomic */
+
+  return __atomic_fetch_add (&n, 1, __ATOMIC_RELAXED) % TPD_COUNT_PLACES + 1;
+}
+
+guint64
+tpd_fs_counted (const TpdFs *fs, TpdCount count)
+{
+  guint64 sum = 0;
+
+  for (guint i = 0; i < TPD_COUNT_PLACES; i++)
+    sum += __atomic_load_n (&fs->counts[i].n[count], __ATOMIC_RELAXED);
+  return sum;
+}
+
 char *
 tpd_fs_counters (TpdFs *fs)
 {
@@ -51,8 +71,7 @@ tpd_fs_counters (TpdFs *fs)
 
   g_string_printf (line, "inodes=%" G_GUINT64_FORMAT, tpd_inodes_count (fs->inodes));
   for (guint i = 0; i < TPD_N_COUNTS; i++)
-    g_string_append_printf (line, " %s=%" G_GUINT64_FORMAT, count_words[i],
-                            __atomic_load_n (&fs->counts[i], __ATOMIC_RELAXED));
+    g_string_append_printf (line, " %s=%" G_GUINT64_FORMAT, count_words[i], tpd_fs_counted (fs, (TpdCount) i));
   return g_string_free (line, FALSE);
 }
 

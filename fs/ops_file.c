@@ -28,6 +28,9 @@
 /* More than any kernel asks for at once; a larger request gets a short read. */
 #define MAX_READ (4 * 1024 * 1024)
 #define HUGE_PAGE (2 * 1024 * 1024)
+/* A thread that is asked for less has a small buffer: clearing a huge page takes
+ * as long as twenty random reads. */
+#define SMALL_READ (64 * 1024)
 /* docs/performance.md has what was measured. */
 #define MIN_SPLICE (2 * 4096)
 
@@ -53,14 +56,17 @@ static void *
 get_buffer (gsize size)
 {
   Buffer *buffer = g_private_get (&thread_buffer);
+  gsize unit;
   void *data;
 
   if (buffer != NULL && buffer->size >= size)
     return buffer->data;
-  size = (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-  if (posix_memalign (&data, HUGE_PAGE, size) != 0)
+  unit = size > SMALL_READ ? HUGE_PAGE : SMALL_READ;
+  size = (size + unit - 1) / unit * unit;
+  if (posix_memalign (&data, unit, size) != 0)
     return NULL;
-  madvise (data, size, MADV_HUGEPAGE);
+  if (unit == HUGE_PAGE)
+    madvise (data, size, MADV_HUGEPAGE);
   buffer = g_new (Buffer, 1);
   *buffer = (Buffer){ data, size };
   g_private_replace (&thread_buffer, buffer);

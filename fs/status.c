@@ -176,7 +176,7 @@ status_json (TpdFs *fs)
   json_builder_begin_object (builder);
   add_number (builder, "inodes", tpd_inodes_count (fs->inodes));
   for (guint i = 0; i < TPD_N_COUNTS; i++)
-    add_number (builder, tpd_count_word ((TpdCount) i), __atomic_load_n (&fs->counts[i], __ATOMIC_RELAXED));
+    add_number (builder, tpd_count_word ((TpdCount) i), tpd_fs_counted (fs, (TpdCount) i));
   json_builder_end_object (builder);
   json_builder_end_object (builder);
   root = json_builder_get_root (builder);
