@@ -19,7 +19,7 @@ FORMS = {
     "ooxml-ecb": ("protected", "ecb.docx"),
     "ooxml-cbc": ("protected", "cbc.docx"),
 }
-RANDOM_READS = 10000  # so many that opening the file does not count
+RANDOM_READS = 20000  # so many that opening the file does not count
 REST = 0.3  # seconds until a mount has started, and its threads have found their places
 SAMPLES = {"seq": 4, "rand": 6}  # for each repetition, of what scatters most
 # copyfs reads the plain bytes.
@@ -37,11 +37,20 @@ class Wrong(Exception):
 
 class Case:
     """`columns`: {system: sample()}, each sample a number in `unit`, so many of
-    them for each repetition; `around` is a context in which all are taken."""
+    them for each repetition; `around` is a context in which all are taken. Where
+    systems are measured at the same time, `together` takes their names and gives
+    {system: sample}."""
 
-    def __init__(self, name, unit, columns, goals=(), repetitions=None, around=contextlib.nullcontext, samples=1):
+    def __init__(self, name, unit, columns, goals=(), repetitions=None, around=contextlib.nullcontext, samples=1,
+                 together=None):
         self.name, self.unit, self.columns, self.goals = name, unit, columns, goals
-        self.repetitions, self.around, self.samples = repetitions, around, samples
+        self.repetitions, self.around, self.samples, self.together = repetitions, around, samples, together
+
+    def sample(self, order):
+        """{system: sample}, taken in this order."""
+        if self.together is not None:
+            return self.together(order)
+        return {name: self.columns[name]() for name in order}
 
 
 class Bench:
@@ -67,8 +76,11 @@ class Bench:
     # --- Samples --------------------------------------------------------
 
     def read(self, *words):
+        return self.read_each(*words)[0]
+
+    def read_each(self, *words):
         result = subprocess.run([self.reader_program, *map(str, words)], stdout=subprocess.PIPE, check=True)
-        return json.loads(result.stdout)
+        return [json.loads(line) for line in result.stdout.splitlines()]
 
     @staticmethod
     def run(*words, **keywords):
@@ -121,16 +133,34 @@ class Bench:
                     # source's have been read often.
                     self.read("seq", path)
                     self.read("seq", path)
-                    if manner != "seq":
-                        self.read(manner, path, *words)
                 else:
                     time.sleep(REST)
                 result = self.read(manner, path, *words)
             if result["xor"] != expected:
                 raise Wrong(f"{system.name} gave other bytes of {name}")
-            if manner == "rand":
-                return result["operations"] / result["seconds"]
             return result["bytes"] / result["seconds"] / 1e6
+
+        return sample
+
+    def random_samples(self, systems_of, form):
+        """All at once, in turns of milliseconds: single samples of one system after
+        the other differ by a fifth, and which is the faster half second is chance."""
+        plain = os.path.join(self.corpora.big(), "plain.bin")
+        expected = self.read("rand", RANDOM_READS, plain)["xor"]
+
+        def sample(order):
+            settle.touch(self.corpora.big_size * 3 // 2)
+            with contextlib.ExitStack() as stack:
+                paths = []
+                for name in order:
+                    source, file = self.big_place(systems_of[name], form)
+                    paths.append(os.path.join(stack.enter_context(systems_of[name].mounted(source)).path, file))
+                time.sleep(REST)
+                results = dict(zip(order, self.read_each("rand", RANDOM_READS, *paths)))
+            for name, result in results.items():
+                if result["xor"] != expected:
+                    raise Wrong(f"{name} gave other bytes of {form}")
+            return {name: result["operations"] / result["seconds"] for name, result in results.items()}
 
         return sample
 
@@ -145,15 +175,19 @@ class Bench:
 
     def big_case(self, name, form, manner, warm, goals, *words):
         self.read_anew({self.corpora.big(), *(self.big_place(s, form)[0] for s in self.all_systems() if not s.decrypts)})
+        if manner == "rand":
+            systems_of = {s.name: s for s in self.all_systems()}
+            return Case(name, "reads/s", systems_of, goals, samples=SAMPLES[manner],
+                        together=self.random_samples(systems_of, form))
         columns = {s.name: self.big_sample(s, form, manner, warm, *words) for s in self.all_systems()}
-        return Case(name, "reads/s" if manner == "rand" else "MB/s", columns, goals,
+        return Case(name, "MB/s", columns, goals,
                     samples=1 if warm else SAMPLES.get(manner, 1),
                     around=settle.settled_memory if warm and not self.options.memory_as_found else contextlib.nullcontext)
 
     def big_cases(self):
         for form in FORMS:
             for manner, word, warm, more in (("seq-cold", "seq", False, ()), ("seq-warm", "seq", True, ()),
-                                             ("random", "rand", False, (RANDOM_READS,)), ("parallel", "par", False, (8,)),
+                                             ("random", "rand", False, ()), ("parallel", "par", False, (8,)),
                                              ("mmap", "mmap", False, ())):
                 yield f"{manner}-{form}", lambda n, f=form, w=word, c=warm, m=more: self.big_case(
                     n, f, w, c, self.big_goals(f, w, c), *m)

@@ -5,7 +5,8 @@
  * that a fast but wrong answer shows.
  *
  *     reader seq FILE             from start to end, 1 MiB at a time
- *     reader rand FILE COUNT      COUNT pages of 4 KiB, each at most once
+ *     reader rand COUNT FILE...   COUNT pages of 4 KiB of each, each at most once,
+ *                                 some of one file, some of the next; a line for each
  *     reader par FILE THREADS     each thread its part, 1 MiB at a time
  *     reader mmap FILE            every page of a mapping
  *     reader tree DIR             every regular file beneath
@@ -24,6 +25,9 @@
 
 #define BLOCK (1024 * 1024)
 #define PAGE 4096
+/* Pages at random in one go, some milliseconds: the machine is no faster for one
+ * file than for the next then. */
+#define TURN 250
 
 static guint64 n_bytes, n_operations, digest; /* atomic */
 
@@ -124,28 +128,104 @@ run_sequential (const char *path)
 }
 
 static void
-run_random (const char *path, guint count)
+tell (gint64 microseconds)
 {
-  void *buffer = new_buffer (PAGE);
-  off_t size;
-  int fd = open_file (path, &size);
-  guint64 pages = (guint64) size / PAGE, at = 0;
-  /* Any odd step visits every page of a power of two once. */
-  guint64 range = 1;
+  printf ("{\"seconds\": %.6f, \"bytes\": %" G_GUINT64_FORMAT ", \"operations\": %" G_GUINT64_FORMAT
+          ", \"xor\": \"%016" G_GINT64_MODIFIER "x\"}\n",
+          (double) microseconds / 1e6, n_bytes, n_operations, digest);
+}
 
-  posix_fadvise (fd, 0, 0, POSIX_FADV_RANDOM);
-  while (range * 2 <= pages)
-    range *= 2;
-  for (guint i = 0; i < MIN (count, range); i++)
+typedef struct {
+  const char *path;
+  int fd;
+  guint64 range, at, left;
+  gint64 microseconds;
+  guint64 n_bytes, n_operations, digest;
+} Random;
+
+static void
+random_open (Random *random, const char *path, guint count)
+{
+  off_t size;
+
+  *random = (Random){ .path = path, .range = 1 };
+  random->fd = open_file (path, &size);
+  posix_fadvise (random->fd, 0, 0, POSIX_FADV_RANDOM);
+  /* The step below visits every page of a power of two once. */
+  while (random->range * 2 <= (guint64) size / PAGE)
+    random->range *= 2;
+  random->left = MIN (count, random->range);
+}
+
+static void
+random_turn (Random *random, void *buffer)
+{
+  gint64 start = g_get_monotonic_time ();
+
+  n_bytes = n_operations = digest = 0;
+  for (guint i = 0; i < TURN && random->left > 0; i++, random->left--)
     {
       ssize_t n;
 
-      at = (at * 5 + 12345) % range;
-      n = pread (fd, buffer, PAGE, (off_t) (at * PAGE));
+      random->at = (random->at * 5 + 12345) % random->range;
+      n = pread (random->fd, buffer, PAGE, (off_t) (random->at * PAGE));
       if (n <= 0)
-        fail (path);
+        fail (random->path);
       account (buffer, (gsize) n);
     }
+  random->microseconds += g_get_monotonic_time () - start;
+  random->n_bytes += n_bytes;
+  random->n_operations += n_operations;
+  random->digest ^= digest;
+}
+
+/* Who comes after whom changes all the time: some file systems are still busy for
+ * a while when they have answered. */
+static void
+shuffle (Random **order, guint n, GRand *dice)
+{
+  for (guint i = n - 1; i > 0; i--)
+    {
+      guint with = (guint) g_rand_int_range (dice, 0, (gint32) i + 1);
+      Random *other = order[with];
+
+      order[with] = order[i];
+      order[i] = other;
+    }
+}
+
+static void
+run_random (char **paths, guint n, guint count)
+{
+  g_autoptr (GRand) dice = g_rand_new ();
+  g_autofree Random *files = g_new (Random, n);
+  g_autofree Random **order = g_new (Random *, n);
+  void *buffer = new_buffer (PAGE);
+  gboolean left = TRUE;
+
+  for (guint i = 0; i < n; i++)
+    {
+      random_open (&files[i], paths[i], count);
+      order[i] = &files[i];
+    }
+  while (left)
+    {
+      left = FALSE;
+      shuffle (order, n, dice);
+      for (guint i = 0; i < n; i++)
+        {
+          random_turn (order[i], buffer);
+          left = left || order[i]->left > 0;
+        }
+    }
+  for (guint i = 0; i < n; i++)
+    {
+      n_bytes = files[i].n_bytes;
+      n_operations = files[i].n_operations;
+      digest = files[i].digest;
+      tell (files[i].microseconds);
+    }
+  free (buffer);
 }
 
 static void
@@ -216,13 +296,14 @@ int
 main (int argc, char **argv)
 {
   const char *what = argc > 2 ? argv[1] : "", *path = argc > 2 ? argv[2] : "";
+  gboolean is_random = strcmp (what, "rand") == 0 && argc > 3;
   guint number = argc > 3 ? (guint) atoi (argv[3]) : 8;
   gint64 start = g_get_monotonic_time ();
 
   if (strcmp (what, "seq") == 0)
     run_sequential (path);
-  else if (strcmp (what, "rand") == 0)
-    run_random (path, number);
+  else if (is_random)
+    run_random (argv + 3, (guint) argc - 3, (guint) atoi (path));
   else if (strcmp (what, "par") == 0)
     run_parallel (path, MAX (1, number));
   else if (strcmp (what, "mmap") == 0)
@@ -231,11 +312,10 @@ main (int argc, char **argv)
     walk (path, what[0] == 't');
   else
     {
-      fprintf (stderr, "usage: reader seq|rand|par|mmap|tree|stat PATH [NUMBER]\n");
+      fprintf (stderr, "usage: reader seq|par|mmap|tree|stat PATH [NUMBER]\n       reader rand NUMBER PATH...\n");
       return 2;
     }
-  printf ("{\"seconds\": %.6f, \"bytes\": %" G_GUINT64_FORMAT ", \"operations\": %" G_GUINT64_FORMAT
-          ", \"xor\": \"%016" G_GINT64_MODIFIER "x\"}\n",
-          (double) (g_get_monotonic_time () - start) / 1e6, n_bytes, n_operations, digest);
+  if (!is_random)
+    tell (g_get_monotonic_time () - start);
   return 0;
 }
