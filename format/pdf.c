@@ -191,6 +191,10 @@ probe_embedded (TpdProbe *probe, TpdSource *source, TpdPdfFile *file)
     case TPD_PDF_WRAPPER_UNCLEAR:
       return FALSE;
     case TPD_PDF_WRAPPER_NONE:
+      /* A trailer that was damaged, or written by who knew nothing of it. */
+      if (tpd_pdf_reader_remembers (file->reader, "/" TPD_PDF_HANDLER)
+          && tpd_pdf_reader_remembers (file->reader, "/PublishingLicense"))
+        fail (probe, TPD_VERDICT_DAMAGED, "The PDF file holds a license, but nothing says any more what it protects.");
       break;
     }
   return TRUE;
@@ -339,6 +343,18 @@ open_part (TpdSource *source, GError **error)
   return file;
 }
 
+/* The trailer names an encryption dictionary that cannot be read. */
+static void
+probe_lost_dictionary (TpdProbe *probe, TpdSource *source)
+{
+  g_autoptr (TpdPdfReader) reader = tpd_pdf_reader_new (source);
+
+  if (search_ends (reader, "/PublishingLicense") || search_ends (reader, "<XrML"))
+    fail (probe, TPD_VERDICT_DAMAGED, "The PDF file is encrypted under a license, but what tells how is damaged.");
+  else
+    probe->other_crypt = TRUE;
+}
+
 static void
 pdf_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
 {
@@ -367,6 +383,9 @@ pdf_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
     }
   if (file == NULL || !probe_structure (probe, part != NULL ? part : source, file, start))
     probe_broken (probe, source);
+  if (file != NULL && probe->kind == TPD_KIND_PLAIN && !probe->other_crypt
+      && tpd_pdf_dict_get (file->newest, 0, "Encrypt") > 0)
+    probe_lost_dictionary (probe, source);
   if (probe->layout != NULL && ((const Layout *) probe->layout)->start > 0)
     add_warning (probe, "What stands in front of the header of the PDF file is left out.");
   if (file != NULL && is_io_error (file->reader->error) && probe->kind == TPD_KIND_PLAIN)

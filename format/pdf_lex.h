@@ -81,6 +81,9 @@ gboolean tpd_pdf_reader_take_word (TpdPdfReader *reader, const char *word);
 /* Finds `text` at or after `pos` and before `limit`; moves `pos` to its start. */
 gboolean tpd_pdf_reader_search (TpdPdfReader *reader, const char *text, guint64 limit);
 
+/* Whether `text` stands in what was read and is still in memory. No I/O. */
+gboolean tpd_pdf_reader_remembers (const TpdPdfReader *reader, const char *text);
+
 /* Sets `error` to what the reader met, or else to TPD_ERROR_DAMAGED with the sentence. */
 void tpd_pdf_reader_set_error (TpdPdfReader *reader, GError **error, const char *format, ...) G_GNUC_PRINTF (3, 4);
 

@@ -94,6 +94,19 @@ tpd_pdf_reader_run (TpdPdfReader *reader, gsize *len)
   return window->data + (reader->pos - window->off);
 }
 
+gboolean
+tpd_pdf_reader_remembers (const TpdPdfReader *reader, const char *text)
+{
+  for (guint i = 0; i < TPD_PDF_WINDOWS; i++)
+    {
+      const TpdPdfWindow *window = &reader->windows[i];
+
+      if (window->len > 0 && memmem (window->data, window->len, text, strlen (text)) != NULL)
+        return TRUE;
+    }
+  return FALSE;
+}
+
 void
 tpd_pdf_reader_skip_space (TpdPdfReader *reader)
 {

@@ -87,6 +87,50 @@ test_large_section (void)
   g_assert_true (probe->other_crypt);
 }
 
+/* The bytes at the first `from` become those of `to`. */
+static TpdProbe *
+probe_altered (const Spec *spec, const char *from, const char *to, gsize len)
+{
+  g_autoptr (GBytes) file = make_pdf (spec, TRUE);
+  gsize size;
+  g_autofree guint8 *data = NULL;
+  g_autoptr (TpdSource) source = NULL;
+  guint8 *at;
+
+  size = g_bytes_get_size (file);
+  data = g_memdup2 (g_bytes_get_data (file, NULL), size);
+  at = memmem (data, size, from, strlen (from));
+  g_assert_nonnull (at);
+  memcpy (at, to, len);
+  source = source_from (data, size);
+  return tpd_probe (source, NULL);
+}
+
+/* What is left of the protection is enough not to call the file plain. */
+static void
+test_dictionary_lost (void)
+{
+  static const Layout layouts[] = { LAYOUT_TABLE, LAYOUT_STREAM, LAYOUT_HYBRID, LAYOUT_UPDATED };
+  static const char zeros[60] = { 0 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (layouts); i++)
+    {
+      Spec spec = { .layout = layouts[i], .mode = TPD_CIPHER_CBC4K };
+      Spec renamed = { .layout = layouts[i], .mode = TPD_CIPHER_CBC4K, .encrypt_key = "Enxrypt" };
+      Spec other = { .layout = layouts[i], .mode = TPD_CIPHER_CBC4K, .filter = "Standard", .license = "none" };
+      g_autoptr (TpdProbe) start = probe_altered (&spec, "8 0 obj\n<<", zeros, sizeof zeros);
+      g_autoptr (TpdProbe) name = probe_altered (&renamed, "%PDF", "%PDF", 4);
+      g_autoptr (TpdProbe) password = probe_altered (&other, "8 0 obj\n<<", "9 9", 3);
+
+      /* Another word of the handler is left, for opening to fail on. */
+      g_assert_cmpint (start->verdict, !=, TPD_VERDICT_NOT_PROTECTED);
+      g_assert_cmpint (start->kind, ==, TPD_KIND_PDF);
+      g_assert_cmpstr (tpd_verdict_word (name->verdict), ==, "damaged");
+      g_assert_cmpint (name->kind, ==, TPD_KIND_PDF);
+      g_assert_true (password->kind == TPD_KIND_PDF || password->other_crypt);
+    }
+}
+
 /* An older revision is in the file too: it is decrypted as well. */
 static void
 test_old_revision (void)
@@ -441,6 +485,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/pdf/layout/each-keeps-size-and-objects", test_layouts);
   g_test_add_func ("/pdf/made/large-section", test_large_section);
+  g_test_add_func ("/pdf/made/dictionary-lost", test_dictionary_lost);
   g_test_add_func ("/pdf/layout/older-revision-is-decrypted", test_old_revision);
   g_test_add_func ("/pdf/layout/linearised-stays-so", test_linearised);
   g_test_add_func ("/pdf/layout/broken-xref-is-rebuilt", test_broken_xref);

@@ -526,7 +526,7 @@ test_cover (void)
   } cases[] = {
     { "MicrosoftIRMServices", size, TPD_VERDICT_OK },    { "MicrosoftIRMServices", 0, TPD_VERDICT_DAMAGED },
     { "MicrosoftIRMServices", -5, TPD_VERDICT_DAMAGED }, { "MicrosoftIRMServices", 1000000000000, TPD_VERDICT_DAMAGED },
-    { "FoxitRMSV2", size, TPD_VERDICT_UNSUPPORTED },     { "Unheard", size, TPD_VERDICT_NOT_PROTECTED },
+    { "FoxitRMSV2", size, TPD_VERDICT_UNSUPPORTED },     { "Unheard", size, TPD_VERDICT_DAMAGED },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
