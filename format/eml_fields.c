@@ -52,18 +52,21 @@ skip_comment (const char *at)
 static void
 strip_comments (char *value)
 {
-  gboolean quoted = FALSE, apart = TRUE;
+  gboolean quoted = FALSE, apart = TRUE, broken = FALSE;
   char *out = value;
 
   for (const char *at = value; *at != '\0';)
     {
-      const char *end = *at == '(' && apart && !quoted ? skip_comment (at) : NULL;
+      gboolean begins = *at == '(' && apart && !quoted && !broken;
+      const char *end = begins ? skip_comment (at) : NULL;
 
       if (end != NULL)
         {
           at = end;
           continue;
         }
+      /* Looking for the end once is enough. */
+      broken |= begins;
       if (quoted && *at == '\\' && at[1] != '\0')
         *out++ = *at++;
       else if (*at == '"')

@@ -113,7 +113,10 @@ test_mime_hostile (void)
   g_autofree char *one_line = g_strnfill (5000000, 'x');
   g_autofree char *field =
       g_strconcat ("From: a@b\r\nContent-Type: multipart/mixed; boundary=", one_line, "\r\n\r\n--x\r\n", NULL);
-  const char *texts[4];
+  g_autofree char *open_comments = fill ("( ", 30000);
+  g_autofree char *comments = g_strconcat ("\r\n--b\r\nContent-Type: x/y ", open_comments, "\r\n\r\n", NULL);
+  g_autoptr (GString) unclosed = g_string_new ("From: a@b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n");
+  const char *texts[5];
 
   for (guint i = 0; i < 50000; i++)
     g_string_append_printf (deep, "Content-Type: multipart/mixed; boundary=b%u\r\n\r\n--b%u\r\n", i, i);
@@ -123,6 +126,9 @@ test_mime_hostile (void)
   texts[1] = many->str;
   texts[2] = one_line;
   texts[3] = field;
+  for (guint i = 0; i < 500; i++)
+    g_string_append (unclosed, comments);
+  texts[4] = unclosed->str;
   for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
     {
       g_autoptr (TpdSource) source = source_from (texts[i], strlen (texts[i]));
