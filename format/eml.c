@@ -38,7 +38,7 @@ typedef struct {
   TpdMimePart rpmsg;
   guint64 headers_off, headers_len; /* begin and end */
   gboolean marked;                  /* as protected, by its class or the part's type */
-  guint others;                     /* visible attachments beside the rpmsg */
+  guint others;                     /* files beside the rpmsg */
 } Layout;
 
 static void
@@ -55,8 +55,21 @@ lay_out (const TpdMimeMessage *message, const TpdMimePart *found, Layout *layout
     {
       const TpdMimePart *part = &g_array_index (message->parts, TpdMimePart, i);
 
-      layout->others += part != found && part->is_visible;
+      layout->others += part != found && part->is_file;
     }
+}
+
+static gboolean
+has_visible_beside (const TpdMimeMessage *message, const TpdMimePart *part)
+{
+  for (guint i = 0; i < message->parts->len; i++)
+    {
+      const TpdMimePart *other = &g_array_index (message->parts, TpdMimePart, i);
+
+      if (other != part && other->is_visible)
+        return TRUE;
+    }
+  return FALSE;
 }
 
 /* The first part that says it is a message.rpmsg, NULL if there is none. */
@@ -81,10 +94,7 @@ find_stated (const TpdMimeMessage *message)
 static gboolean
 is_ordinary (const TpdMimeMessage *message, const TpdMimePart *part)
 {
-  Layout layout;
-
-  lay_out (message, part, &layout);
-  return !message->is_rpmsg_class && layout.others > 0;
+  return !message->is_rpmsg_class && has_visible_beside (message, part);
 }
 
 /* --- Stage 2 ---------------------------------------------------------- */
@@ -254,15 +264,6 @@ judge_stated (const Window *window, const TpdMimeMessage *message, const TpdMime
           "The mail says that it is protected, but its part message.rpmsg is damaged or empty.");
 }
 
-static gboolean
-has_visible (const TpdMimeMessage *message)
-{
-  for (guint i = 0; i < message->parts->len; i++)
-    if (g_array_index (message->parts, TpdMimePart, i).is_visible)
-      return TRUE;
-  return FALSE;
-}
-
 /* No part says or is it. */
 static void
 judge_unstated (const Window *window, const TpdMimeMessage *message, gboolean goes_on, TpdProbe *probe)
@@ -279,7 +280,7 @@ judge_unstated (const Window *window, const TpdMimeMessage *message, gboolean go
   else if (message->is_rpmsg_class)
     {
       /* Exchange may have packed it into a winmail.dat. */
-      probe->carries_mail = has_visible (message);
+      probe->carries_mail = has_visible_beside (message, NULL);
       warn (probe, "The mail says that it is protected, but has no message.rpmsg: that has been taken out, or is inside"
                    " an attachment of another kind.");
     }
@@ -430,7 +431,7 @@ add_others (TpdMailContent *content, TpdSource *source, const TpdMimePart *rpmsg
       TpdMailAttachment *attachment;
       g_autoptr (TpdSource) decoded = NULL;
 
-      if (!part->is_visible || part->content == rpmsg->content)
+      if (!part->is_file || part->content == rpmsg->content)
         continue;
       if (part->encoding == TPD_MIME_OTHER)
         {

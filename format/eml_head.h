@@ -59,5 +59,6 @@ gboolean tpd_eml_mentions (const char *text, gsize len);
  * when it cannot be read. */
 gboolean tpd_eml_search (TpdSource *source, guint64 from, gboolean *found, GError **error);
 
-/* The same of a mailbox file (mbox); no other file is searched. */
-gboolean tpd_eml_search_mbox (TpdSource *source, gboolean *found, GError **error);
+/* Whether `source` is a mailbox file (mbox), and the same of it; no other file is
+ * searched. */
+gboolean tpd_eml_search_mbox (TpdSource *source, gboolean *is_mbox, gboolean *found, GError **error);

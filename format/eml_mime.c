@@ -230,8 +230,11 @@ start_content (Walk *walk, guint64 off)
                       || (disposition != NULL && tpd_mime_name (disposition) == TPD_MIME_RPMSG_NAME),
     .is_visible = is_visible (fields, type, disposition),
   };
-  if (walk->part.is_visible)
-    walk->part.name = tpd_mime_file_name (type, disposition);
+  walk->part.name = tpd_mime_file_name (type, disposition);
+  /* An image without a name belongs to the text. */
+  walk->part.is_file = walk->part.is_visible || walk->part.name != NULL
+                       || (type != NULL && !tpd_mime_is_type (type, "text", NULL)
+                           && !tpd_mime_is_type (type, "image", NULL) && !tpd_mime_is_type (type, "multipart", NULL));
   take_encoding (encoding, &walk->part);
 }
 

@@ -29,7 +29,8 @@ typedef struct {
   gboolean is_rpmsg_type;            /* application/x-microsoft-rpmsg-message */
   gboolean is_rpmsg_named;           /* a name in its fields ends in .rpmsg */
   gboolean is_visible;               /* an attachment that people see as such, as far as its fields tell */
-  char *name;                        /* of the file, if it is visible; UTF-8, may be NULL. The message owns it */
+  gboolean is_file;                  /* that, or shown within the text: not a text of the mail itself */
+  char *name;                        /* of the file; UTF-8, may be NULL. The message owns it */
 } TpdMimePart;
 
 typedef struct {

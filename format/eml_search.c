@@ -40,15 +40,16 @@ tpd_eml_search (TpdSource *source, guint64 from, gboolean *found, GError **error
 }
 
 gboolean
-tpd_eml_search_mbox (TpdSource *source, gboolean *found, GError **error)
+tpd_eml_search_mbox (TpdSource *source, gboolean *is_mbox, gboolean *found, GError **error)
 {
   g_autofree char *head = g_malloc (TPD_HEAD_SIZE);
   gsize len = (gsize) MIN ((guint64) TPD_HEAD_SIZE, source->size);
   TpdEmlLead lead;
 
-  *found = FALSE;
+  *is_mbox = *found = FALSE;
   if (!tpd_source_read_exact (source, head, len, 0, error))
     return FALSE;
   tpd_eml_lead (head, len, &lead);
-  return !lead.is_mbox || !tpd_eml_has_fields (head, len) || tpd_eml_search (source, 0, found, error);
+  *is_mbox = lead.is_mbox && tpd_eml_has_fields (head, len);
+  return !*is_mbox || tpd_eml_search (source, 0, found, error);
 }

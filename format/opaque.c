@@ -191,22 +191,38 @@ look_at_compound (TpdSource *source, TpdOpaque *opaque, GError **error)
 
 /* --- Mail ---------------------------------------------------------------- */
 
+/* Whether the file may be a mailbox file, as far as its first bytes tell: there
+ * may be a mark and empty lines in front. */
 static gboolean
 is_mbox (const guint8 *head)
 {
-  return memcmp (head, "From ", 5) == 0 || memcmp (head, ">From ", 6) == 0;
+  const gsize len = sizeof ((TpdProbe *) NULL)->head;
+  gsize at = memcmp (head, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+
+  while (at < len && strchr ("\r\n\t ", head[at]) != NULL && head[at] != 0)
+    at++;
+  at += at < len && head[at] == '>';
+  return memcmp (head + at, "From ", MIN (len - at, (gsize) 5)) == 0;
 }
 
 static gboolean
 look_at_mail (TpdSource *source, const TpdProbe *probe, TpdOpaque *opaque, GError **error)
 {
-  gboolean found = probe->carries_mail;
+  gboolean is_mailbox_file = FALSE, found = FALSE;
 
-  if (is_mbox (probe->head) ? !tpd_eml_search_mbox (source, &found, error)
-                            : !found && !tpd_eml_search (source, TPD_EML_WINDOW, &found, error))
+  if (is_mbox (probe->head) && !tpd_eml_search_mbox (source, &is_mailbox_file, &found, error))
+    return FALSE;
+  if (is_mailbox_file)
+    {
+      if (found)
+        *opaque = TPD_OPAQUE_MBOX;
+      return TRUE;
+    }
+  found = probe->carries_mail;
+  if (!found && probe->mail_goes_on && !tpd_eml_search (source, TPD_EML_WINDOW, &found, error))
     return FALSE;
   if (found)
-    *opaque = is_mbox (probe->head) ? TPD_OPAQUE_MBOX : TPD_OPAQUE_MAIL;
+    *opaque = TPD_OPAQUE_MAIL;
   return TRUE;
 }
 
@@ -223,7 +239,8 @@ tpd_opaque_warn (TpdProbe *probe, TpdOpaque opaque)
     return;
   probe->warnings = g_new0 (char *, 2);
   probe->warnings[0] = g_strdup (opaque == TPD_OPAQUE_MBOX
-                                     ? TPD_EML_MAILBOX
+                                     ? "The file is a mailbox of several mails (mbox), with protected ones in it, or it"
+                                       " is too long to know: take it apart into a file for each mail."
                                      : "A protected mail lies far behind the beginning of this one, or it is too long"
                                        " to know: save message.rpmsg with a mail program, and open it by itself.");
 }

@@ -159,6 +159,43 @@ probe_wrapper (TpdProbe *probe, TpdSource *source, TpdPdfFile *file, const TpdPd
   probe->metadata = tpd_pdf_read_metadata (file);
 }
 
+/* Whether an object of the file begins before `off`. */
+static gboolean
+has_object_before (const TpdPdfFile *file, guint64 off)
+{
+  for (guint i = 0; i < file->entries->len; i++)
+    {
+      const TpdPdfEntry *entry = &g_array_index (file->entries, TpdPdfEntry, i);
+
+      if (entry->type == TPD_PDF_PLAIN && entry->off < off)
+        return TRUE;
+    }
+  /* Which those that were not read are, is not known. */
+  return file->tables->len > 0;
+}
+
+/* Whether an object of this file, or of one in front of all that is its own, names the
+ * handler; one attached to it does not count. What is in memory is looked at. */
+static gboolean
+has_dictionary (TpdPdfFile *file)
+{
+  TpdPdfPlace places[8];
+  guint n = tpd_pdf_reader_recall (file->reader, "/PublishingLicense", places, 1);
+
+  if (n > 0)
+    n = tpd_pdf_reader_recall (file->reader, "/" TPD_PDF_HANDLER, places, G_N_ELEMENTS (places));
+  for (guint i = 0; i < n; i++)
+    {
+      const TpdPdfEntry *entry = tpd_pdf_file_find (file, places[i].num);
+
+      if (entry != NULL && entry->type == TPD_PDF_PLAIN && entry->off == places[i].off)
+        return TRUE;
+      if (!has_object_before (file, places[i].off))
+        return TRUE;
+    }
+  return FALSE;
+}
+
 /* FALSE: look for signs another way. */
 static gboolean
 probe_embedded (TpdProbe *probe, TpdSource *source, TpdPdfFile *file)
@@ -192,8 +229,7 @@ probe_embedded (TpdProbe *probe, TpdSource *source, TpdPdfFile *file)
       return FALSE;
     case TPD_PDF_WRAPPER_NONE:
       /* A trailer that was damaged, or written by who knew nothing of it. */
-      if (tpd_pdf_reader_remembers (file->reader, "/" TPD_PDF_HANDLER)
-          && tpd_pdf_reader_remembers (file->reader, "/PublishingLicense"))
+      if (has_dictionary (file))
         fail (probe, TPD_VERDICT_DAMAGED, "The PDF file holds a license, but nothing says any more what it protects.");
       break;
     }

@@ -81,8 +81,14 @@ gboolean tpd_pdf_reader_take_word (TpdPdfReader *reader, const char *word);
 /* Finds `text` at or after `pos` and before `limit`; moves `pos` to its start. */
 gboolean tpd_pdf_reader_search (TpdPdfReader *reader, const char *text, guint64 limit);
 
-/* Whether `text` stands in what was read and is still in memory. No I/O. */
-gboolean tpd_pdf_reader_remembers (const TpdPdfReader *reader, const char *text);
+/* An indirect object: its number, and the offset of that. */
+typedef struct {
+  guint64 num, off;
+} TpdPdfPlace;
+
+/* The objects that `text` stands in, as far as they were read and are still in
+ * memory: the first `n_places` at most. Their number. No I/O. */
+guint tpd_pdf_reader_recall (const TpdPdfReader *reader, const char *text, TpdPdfPlace *places, guint n_places);
 
 /* Sets `error` to what the reader met, or else to TPD_ERROR_DAMAGED with the sentence. */
 void tpd_pdf_reader_set_error (TpdPdfReader *reader, GError **error, const char *format, ...) G_GNUC_PRINTF (3, 4);

@@ -94,17 +94,48 @@ tpd_pdf_reader_run (TpdPdfReader *reader, gsize *len)
   return window->data + (reader->pos - window->off);
 }
 
-gboolean
-tpd_pdf_reader_remembers (const TpdPdfReader *reader, const char *text)
+/* The object that the byte at `at` of the window stands in: where "N G obj" before
+ * it begins. */
+static gboolean
+find_object (const TpdPdfWindow *window, gsize at, TpdPdfPlace *place)
 {
+  const char *data = (const char *) window->data;
+  gsize start = at;
+  guint64 power = 1;
+
+  while (start >= 4 && memcmp (data + start - 4, " obj", 4) != 0)
+    start--;
+  if (start < 4)
+    return FALSE;
+  start -= 4;
+  while (start > 0 && g_ascii_isdigit (data[start - 1]))
+    start--;
+  while (start > 0 && data[start - 1] == ' ')
+    start--;
+  place->num = 0;
+  for (gsize n = 0; n < 10 && start > 0 && g_ascii_isdigit (data[start - 1]); n++, power *= 10)
+    place->num += (guint64) (data[--start] - '0') * power;
+  place->off = window->off + start;
+  return power > 1;
+}
+
+guint
+tpd_pdf_reader_recall (const TpdPdfReader *reader, const char *text, TpdPdfPlace *places, guint n_places)
+{
+  guint n = 0;
+
   for (guint i = 0; i < TPD_PDF_WINDOWS; i++)
     {
       const TpdPdfWindow *window = &reader->windows[i];
+      const guint8 *at = window->data, *end = at != NULL ? at + window->len : NULL;
 
-      if (window->len > 0 && memmem (window->data, window->len, text, strlen (text)) != NULL)
-        return TRUE;
+      while (n < n_places && at < end && (at = memmem (at, (gsize) (end - at), text, strlen (text))) != NULL)
+        {
+          n += find_object (window, (gsize) (at - window->data), &places[n]);
+          at += strlen (text);
+        }
     }
-  return FALSE;
+  return n;
 }
 
 void

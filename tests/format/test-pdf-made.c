@@ -106,6 +106,37 @@ probe_altered (const Spec *spec, const char *from, const char *to, gsize len)
   return tpd_probe (source, NULL);
 }
 
+/* A protected file that is attached to an ordinary one, without compression, is no
+ * part of that one's structure. */
+static void
+test_attached (void)
+{
+  const Spec spec = { .layout = LAYOUT_TABLE, .mode = TPD_CIPHER_CBC4K, .encrypt_key = "Enxrypt" };
+  g_autoptr (GBytes) inner = make_pdf (&spec, TRUE);
+  g_autoptr (GString) file = g_string_new ("%PDF-1.7\n");
+  gsize size, offsets[4];
+  const char *data = g_bytes_get_data (inner, &size);
+  g_autoptr (TpdSource) source = NULL;
+  g_autoptr (TpdProbe) probe = NULL;
+
+  offsets[1] = file->len;
+  g_string_append (file, "1 0 obj\n<</Type/Catalog/Pages 2 0 R>>\nendobj\n");
+  offsets[2] = file->len;
+  g_string_append (file, "2 0 obj\n<</Type/Pages/Kids[]/Count 0>>\nendobj\n");
+  offsets[3] = file->len;
+  g_string_append_printf (file, "3 0 obj\n<</Length %" G_GSIZE_FORMAT ">>\nstream\n", size);
+  g_string_append_len (file, data, (gssize) size);
+  g_string_append (file, "\nendstream\nendobj\n");
+  size = file->len;
+  g_string_append (file, "xref\n0 4\n0000000000 65535 f \n");
+  for (guint i = 1; i < G_N_ELEMENTS (offsets); i++)
+    g_string_append_printf (file, "%010u 00000 n \n", (guint) offsets[i]);
+  g_string_append_printf (file, "trailer\n<</Size 4/Root 1 0 R>>\nstartxref\n%" G_GSIZE_FORMAT "\n%%%%EOF\n", size);
+  source = source_from ((const guint8 *) file->str, file->len);
+  probe = tpd_probe (source, NULL);
+  g_assert_cmpstr (tpd_verdict_word (probe->verdict), ==, "not-protected");
+}
+
 /* What is left of the protection is enough not to call the file plain. */
 static void
 test_dictionary_lost (void)
@@ -486,6 +517,7 @@ main (int argc, char **argv)
   g_test_add_func ("/pdf/layout/each-keeps-size-and-objects", test_layouts);
   g_test_add_func ("/pdf/made/large-section", test_large_section);
   g_test_add_func ("/pdf/made/dictionary-lost", test_dictionary_lost);
+  g_test_add_func ("/pdf/made/attached", test_attached);
   g_test_add_func ("/pdf/layout/older-revision-is-decrypted", test_old_revision);
   g_test_add_func ("/pdf/layout/linearised-stays-so", test_linearised);
   g_test_add_func ("/pdf/layout/broken-xref-is-rebuilt", test_broken_xref);

@@ -227,6 +227,10 @@ CASES = {
                             "Content-Transfer-Encoding": "quoted-printable"}, b"1 =E2=82=AC=0A"),
         part({"Content-Disposition": "attachment; filename=c.txt"}, b"text"),
         part({"Content-Type": "image/png", "Content-ID": "<logo@x>"}, b"part of the placeholder")), "ok"),
+    "attached-inline.eml": (mail(
+        TEXT_PART, part({"Content-Type": "application/pdf", "Content-Disposition": 'inline; filename="inline.pdf"'}, b"a"),
+        part({"Content-Type": "application/pdf; name=id.pdf", "Content-ID": "<pdf@x>"}, b"b"),
+        part({"Content-Type": "text/csv; name=table.csv"}, b"c"), rpmsg_part()), "ok"),
     # Behind what a probe looks at.
     "behind.eml": (mail(BIG_PART, rpmsg_part(), marked=False), "told"),
     "behind-image.eml": (mail(TEXT_PART, BIG_IMAGE, rpmsg_part(Content_Type="application/octet-stream"), marked=False),
@@ -238,6 +242,9 @@ CASES = {
     "several.mbox": (MBOX_LINE + usual(marked=False) + b"\n" + MBOX_LINE + PLAIN_MAIL, "unsupported"),
     "last.mbox": (MBOX_LINE + PLAIN_MAIL + b"\n" + MBOX_LINE + usual(), "told"),
     "far.mbox": ((MBOX_LINE + PLAIN_MAIL + b"\n") * 2000 + MBOX_LINE + usual(), "told"),
+    "far-mark.mbox": (b"\xef\xbb\xbf" + (MBOX_LINE + PLAIN_MAIL + b"\n") * 2000 + MBOX_LINE + usual(), "told"),
+    "far-empty.mbox": (b"\n" * 12 + (MBOX_LINE + PLAIN_MAIL + b"\n") * 2000 + MBOX_LINE + usual(), "told"),
+    "plain-empty.mbox": (b"\r\n" * 5 + (MBOX_LINE + PLAIN_MAIL + b"\n") * 2000, "plain"),
     "plain.mbox": ((MBOX_LINE + PLAIN_MAIL + b"\n") * 2000, "plain"),
     "first.mbox": (MBOX_LINE + usual() + b"\n" + (MBOX_LINE + PLAIN_MAIL + b"\n") * 2000, "unsupported"),
     "first-far.mbox": (MBOX_LINE + mail(TEXT_PART, rpmsg_part(), BIG_PART) + b"\n" + MBOX_LINE + PLAIN_MAIL, "unsupported"),

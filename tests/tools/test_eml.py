@@ -21,6 +21,7 @@ def sha256(data):
 OTHERS = {
     "attached-marked.eml": [("a.csv", b"1,2,3\n")],
     "attached-encodings.eml": [("Übersicht.bin", bytes(range(256))), ("größe.txt", "1 €\n".encode()), ("c.txt", b"text")],
+    "attached-inline.eml": [("inline.pdf", b"a"), ("id.pdf", b"b"), ("table.csv", b"c")],
 }
 
 
