@@ -128,11 +128,11 @@ run_sequential (const char *path)
 }
 
 static void
-tell (gint64 microseconds)
+tell (gint64 microseconds, guint64 bytes, guint64 operations, guint64 xor)
 {
   printf ("{\"seconds\": %.6f, \"bytes\": %" G_GUINT64_FORMAT ", \"operations\": %" G_GUINT64_FORMAT
           ", \"xor\": \"%016" G_GINT64_MODIFIER "x\"}\n",
-          (double) microseconds / 1e6, n_bytes, n_operations, digest);
+          (double) microseconds / 1e6, bytes, operations, xor);
 }
 
 typedef struct {
@@ -219,12 +219,7 @@ run_random (char **paths, guint n, guint count)
         }
     }
   for (guint i = 0; i < n; i++)
-    {
-      n_bytes = files[i].n_bytes;
-      n_operations = files[i].n_operations;
-      digest = files[i].digest;
-      tell (files[i].microseconds);
-    }
+    tell (files[i].microseconds, files[i].n_bytes, files[i].n_operations, files[i].digest);
   free (buffer);
 }
 
@@ -316,6 +311,6 @@ main (int argc, char **argv)
       return 2;
     }
   if (!is_random)
-    tell (g_get_monotonic_time () - start);
+    tell (g_get_monotonic_time () - start, n_bytes, n_operations, digest);
   return 0;
 }

@@ -82,6 +82,24 @@ parse_map (TpdBytes bytes, GPtrArray *map)
   return TRUE;
 }
 
+/* The stream at `path`, which the messages call `what`. NULL with error. */
+static GBytes *
+read_small (TpdCfb *cfb, const TpdCfbEntry *storage, const char *path, const char *what, GError **error)
+{
+  const TpdCfbEntry *entry;
+
+  if (!dataspaces_find (cfb, storage, path, TPD_CFB_STREAM, &entry, error))
+    return NULL;
+  if (entry == NULL || entry->size > MAX_STREAM)
+    {
+      g_autofree char *missing = g_strconcat (what, " is missing", NULL);
+
+      dataspaces_damaged (error, missing);
+      return NULL;
+    }
+  return tpd_cfb_stream_read (cfb, entry, MAX_STREAM, error);
+}
+
 /* Names of the transforms of a data space, the one next to the file first
  * ([MS-OFFCRYPTO] 2.1.7). NULL with error. */
 static GPtrArray *
@@ -89,19 +107,11 @@ read_definition (TpdCfb *cfb, const TpdCfbEntry *storage, const char *space, GEr
 {
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   g_autofree char *path = g_strconcat ("DataSpaceInfo/", space, NULL);
-  const TpdCfbEntry *entry;
-  g_autoptr (GBytes) data = NULL;
+  g_autoptr (GBytes) data = read_small (cfb, storage, path, "the definition of a data space", error);
   TpdBytes bytes;
   guint32 header, count;
 
-  if (!dataspaces_find (cfb, storage, path, TPD_CFB_STREAM, &entry, error))
-    return NULL;
-  if (entry == NULL || entry->size > MAX_STREAM)
-    {
-      dataspaces_damaged (error, "the definition of a data space is missing");
-      return NULL;
-    }
-  if ((data = tpd_cfb_stream_read (cfb, entry, MAX_STREAM, error)) == NULL)
+  if (data == NULL)
     return NULL;
   bytes = tpd_bytes (g_bytes_get_data (data, NULL), g_bytes_get_size (data));
   if (!tpd_bytes_take_u32le (&bytes, &header) || !tpd_bytes_take_u32le (&bytes, &count) || header < 8
@@ -127,17 +137,10 @@ static GPtrArray *
 read_map (TpdCfb *cfb, const TpdCfbEntry *storage, GError **error)
 {
   g_autoptr (GPtrArray) map = g_ptr_array_new_with_free_func ((GDestroyNotify) map_entry_free);
-  const TpdCfbEntry *entry;
-  g_autoptr (GBytes) data = NULL;
+  g_autoptr (GBytes) data =
+      read_small (cfb, storage, "DataSpaceMap", "the map that leads to the protected stream", error);
 
-  if (!dataspaces_find (cfb, storage, "DataSpaceMap", TPD_CFB_STREAM, &entry, error))
-    return NULL;
-  if (entry == NULL || entry->size > MAX_STREAM)
-    {
-      dataspaces_damaged (error, "the map that leads to the protected stream is missing");
-      return NULL;
-    }
-  if ((data = tpd_cfb_stream_read (cfb, entry, MAX_STREAM, error)) == NULL)
+  if (data == NULL)
     return NULL;
   if (!parse_map (tpd_bytes (g_bytes_get_data (data, NULL), g_bytes_get_size (data)), map))
     {

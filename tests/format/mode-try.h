@@ -123,6 +123,48 @@ put_le (GByteArray *out, guint32 value, guint bytes)
     }
 }
 
+/* The header of a stored member without date, in front of it or in the directory. */
+static inline void
+put_zip_header (GByteArray *out, gboolean central, const char *name, guint32 crc, guint32 size, guint32 header)
+{
+  put_le (out, central ? 0x02014b50 : 0x04034b50, 4);
+  if (central)
+    put_le (out, 20, 2);
+  put_le (out, 20, 2);
+  put_le (out, 0, 2);
+  put_le (out, 0, 2);
+  put_le (out, 0, 4);
+  put_le (out, crc, 4);
+  put_le (out, size, 4);
+  put_le (out, size, 4);
+  put_le (out, (guint32) strlen (name), 2);
+  put_le (out, 0, 2);
+  if (central)
+    {
+      put_le (out, 0, 2); /* comment */
+      put_le (out, 0, 2); /* disk */
+      put_le (out, 0, 2); /* attributes */
+      put_le (out, 0, 4);
+      put_le (out, header, 4);
+    }
+  g_byte_array_append (out, (const guint8 *) name, (guint) strlen (name));
+}
+
+/* Behind a directory of `n` members that begins at `start` and ends here. */
+static inline void
+put_zip_end (GByteArray *out, guint n, guint32 start)
+{
+  const guint32 size = out->len - start;
+
+  put_le (out, 0x06054b50, 4);
+  put_le (out, 0, 4);
+  put_le (out, n, 2);
+  put_le (out, n, 2);
+  put_le (out, size, 4);
+  put_le (out, start, 4);
+  put_le (out, 0, 2);
+}
+
 /* A ZIP package of one stored member, larger than `len` bytes by its headers. */
 static inline GByteArray *
 make_zip (gsize len)
@@ -132,40 +174,11 @@ make_zip (gsize len)
   guint32 crc = (guint32) crc32 (0, data, (uInt) len);
   guint32 directory;
 
-  for (int central = 0; central < 2; central++)
-    {
-      directory = out->len;
-      put_le (out, central ? 0x02014b50 : 0x04034b50, 4);
-      if (central)
-        put_le (out, 20, 2);
-      put_le (out, 20, 2);
-      put_le (out, 0, 2);
-      put_le (out, 0, 2);
-      put_le (out, 0, 4);
-      put_le (out, crc, 4);
-      put_le (out, (guint32) len, 4);
-      put_le (out, (guint32) len, 4);
-      put_le (out, 8, 2);
-      put_le (out, 0, 2);
-      if (central)
-        {
-          put_le (out, 0, 2); /* comment */
-          put_le (out, 0, 2); /* disk */
-          put_le (out, 0, 2); /* attributes */
-          put_le (out, 0, 4);
-          put_le (out, 0, 4); /* local header */
-        }
-      g_byte_array_append (out, (const guint8 *) "data.bin", 8);
-      if (!central)
-        g_byte_array_append (out, data, (guint) len);
-    }
-  put_le (out, 0x06054b50, 4);
-  put_le (out, 0, 4);
-  put_le (out, 1, 2);
-  put_le (out, 1, 2);
-  put_le (out, out->len - 12 - directory, 4);
-  put_le (out, directory, 4);
-  put_le (out, 0, 2);
+  put_zip_header (out, FALSE, "data.bin", crc, (guint32) len, 0);
+  g_byte_array_append (out, data, (guint) len);
+  directory = out->len;
+  put_zip_header (out, TRUE, "data.bin", crc, (guint32) len, 0);
+  put_zip_end (out, 1, directory);
   return out;
 }
 

@@ -95,41 +95,13 @@ make_zip_of_many (gsize len)
       g_autofree char *name = g_strdup_printf ("part%03u", n++);
       guint32 crc = (guint32) crc32 (0, data, size);
 
-      for (int central = 0; central < 2; central++)
-        {
-          GByteArray *to = central ? directory : out;
-
-          put_le (to, central ? 0x02014b50 : 0x04034b50, 4);
-          if (central)
-            put_le (to, 20, 2);
-          put_le (to, 20, 2);
-          put_le (to, 0, 4);
-          put_le (to, 0, 4);
-          put_le (to, crc, 4);
-          put_le (to, size, 4);
-          put_le (to, size, 4);
-          put_le (to, 7, 2);
-          put_le (to, 0, 2);
-          if (central)
-            {
-              put_le (to, 0, 2);
-              put_le (to, 0, 4);
-              put_le (to, 0, 4);
-              put_le (to, header, 4);
-            }
-          g_byte_array_append (to, (const guint8 *) name, 7);
-        }
+      put_zip_header (directory, TRUE, name, crc, size, header);
+      put_zip_header (out, FALSE, name, crc, size, 0);
       g_byte_array_append (out, data, size);
   } while (out->len < len);
   start = out->len;
   g_byte_array_append (out, directory->data, directory->len);
-  put_le (out, 0x06054b50, 4);
-  put_le (out, 0, 4);
-  put_le (out, n, 2);
-  put_le (out, n, 2);
-  put_le (out, directory->len, 4);
-  put_le (out, start, 4);
-  put_le (out, 0, 2);
+  put_zip_end (out, n, start);
   return out;
 }
 
