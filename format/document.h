@@ -82,6 +82,7 @@ typedef struct {
   guint8 head[8];       /* the first bytes of the file */
   gboolean other_crypt; /* a plain file that is encrypted in another way (PDF) */
   gboolean archive;     /* holds other files, by its first bytes (format/archive_magic.h) */
+  gboolean mbox;        /* a mailbox file, by its first bytes (format/eml_head.h) */
   /* Of a plain mail: a protected one lies in it; or it is too long to know that
    * from its beginning. See format/opaque.h. */
   gboolean carries_mail, mail_goes_on;

@@ -192,23 +192,16 @@ read_window (TpdSource *source, Window *window, gboolean *goes_on, GError **erro
   return tpd_eml_hints ((const char *) text_of (window)->data, text_of (window)->len);
 }
 
-static void
-warn (TpdProbe *probe, const char *sentence)
-{
-  probe->warnings = g_new0 (char *, 2);
-  probe->warnings[0] = g_strdup (sentence);
-}
-
 /* A plain mail with a protected one in it. */
 static void
 tell_carried (TpdProbe *probe, const TpdMimeMessage *message)
 {
   probe->carries_mail = TRUE;
   if (message->is_followed)
-    warn (probe, TPD_EML_MAILBOX);
+    tpd_probe_warn (probe, TPD_EML_MAILBOX);
   else
-    warn (probe, "The mail is not protected itself, but one that is lies in it and stays as it is: save that"
-                 " (message.rpmsg) with a mail program, and open it by itself.");
+    tpd_probe_warn (probe, "The mail is not protected itself, but one that is lies in it and stays as it is: save that"
+                           " (message.rpmsg) with a mail program, and open it by itself.");
 }
 
 static void
@@ -281,8 +274,9 @@ judge_unstated (const Window *window, const TpdMimeMessage *message, gboolean go
     {
       /* Exchange may have packed it into a winmail.dat. */
       probe->carries_mail = has_visible_beside (message, NULL);
-      warn (probe, "The mail says that it is protected, but has no message.rpmsg: that has been taken out, or is inside"
-                   " an attachment of another kind.");
+      tpd_probe_warn (
+          probe, "The mail says that it is protected, but has no message.rpmsg: that has been taken out, or is inside"
+                 " an attachment of another kind.");
     }
   else
     probe->mail_goes_on = goes_on;

@@ -426,6 +426,24 @@ tpd_eml_has_fields (const char *text, gsize len)
   return read_fields (text + lead.len, len - lead.len, &fields) && (fields.known > 0 || fields.likely > 1);
 }
 
+gboolean
+tpd_eml_is_mbox (const char *text, gsize len)
+{
+  TpdEmlLead lead;
+
+  tpd_eml_lead (text, len, &lead);
+  return lead.is_mbox && tpd_eml_has_fields (text, len);
+}
+
+gboolean
+tpd_eml_may_be_mbox (const char *text, gsize len)
+{
+  TpdEmlLead lead;
+
+  tpd_eml_lead (text, len, &lead);
+  return lead.is_mbox || (len >= TPD_PROBE_FIRST && len - lead.len < strlen (">From "));
+}
+
 /* --- Stage 1 ---------------------------------------------------------------- */
 
 /* Whether what is no letter can be in front of a mail. */

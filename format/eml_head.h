@@ -34,6 +34,11 @@ gsize tpd_eml_view (TpdEmlForm form, const guint8 *data, gsize len, char *out);
 /* Whether `text` begins with fields like those of a mail. */
 gboolean tpd_eml_has_fields (const char *text, gsize len);
 
+/* Whether the file that begins with `text` is a mailbox file (mbox). */
+gboolean tpd_eml_is_mbox (const char *text, gsize len);
+/* The same where `text` may be cut off. FALSE: it is none. */
+gboolean tpd_eml_may_be_mbox (const char *text, gsize len);
+
 /* See TpdFormat. */
 gboolean tpd_eml_candidate (const guint8 *head, gsize len, guint64 size);
 gboolean tpd_eml_may_become (const guint8 *head, gsize len);
@@ -58,7 +63,3 @@ gboolean tpd_eml_mentions (const char *text, gsize len);
  * tells, or it is too long to know. Reads 64 MiB at most. FALSE with error only
  * when it cannot be read. */
 gboolean tpd_eml_search (TpdSource *source, guint64 from, gboolean *found, GError **error);
-
-/* Whether `source` is a mailbox file (mbox), and the same of it; no other file is
- * searched. */
-gboolean tpd_eml_search_mbox (TpdSource *source, gboolean *is_mbox, gboolean *found, GError **error);

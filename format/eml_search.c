@@ -5,9 +5,7 @@
  */
 #include <string.h>
 
-#include "base/error.h"
 #include "format/eml_head.h"
-#include "format/format.h"
 
 #define PIECE (256 * 1024)
 /* Longer than any sign of a protected mail, with what stands around it. */
@@ -37,19 +35,4 @@ tpd_eml_search (TpdSource *source, guint64 from, gboolean *found, GError **error
     }
   *found = *found || end < source->size;
   return TRUE;
-}
-
-gboolean
-tpd_eml_search_mbox (TpdSource *source, gboolean *is_mbox, gboolean *found, GError **error)
-{
-  g_autofree char *head = g_malloc (TPD_HEAD_SIZE);
-  gsize len = (gsize) MIN ((guint64) TPD_HEAD_SIZE, source->size);
-  TpdEmlLead lead;
-
-  *is_mbox = *found = FALSE;
-  if (!tpd_source_read_exact (source, head, len, 0, error))
-    return FALSE;
-  tpd_eml_lead (head, len, &lead);
-  *is_mbox = lead.is_mbox && tpd_eml_has_fields (head, len);
-  return !*is_mbox || tpd_eml_search (source, 0, found, error);
 }

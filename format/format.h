@@ -36,3 +36,5 @@ extern const TpdFormat tpd_format_pdf;
 void tpd_probe_fail (TpdProbe *probe, TpdVerdict verdict, const char *format, ...) G_GNUC_PRINTF (3, 4);
 /* The same from an error of a source read or parser. */
 void tpd_probe_fail_error (TpdProbe *probe, const GError *error);
+/* Adds a sentence to what it warns of. */
+void tpd_probe_warn (TpdProbe *probe, const char *sentence);

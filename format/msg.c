@@ -351,10 +351,8 @@ static void
 tell_carried (TpdProbe *probe)
 {
   probe->carries_mail = TRUE;
-  probe->warnings = g_new0 (char *, 2);
-  probe->warnings[0] =
-      g_strdup ("The mail is not protected itself, but one that is lies in it (message.rpmsg) and stays"
-                " as it is: save that with a mail program, and open it by itself.");
+  tpd_probe_warn (probe, "The mail is not protected itself, but one that is lies in it (message.rpmsg) and stays as"
+                         " it is: save that with a mail program, and open it by itself.");
 }
 
 static void

@@ -13,6 +13,7 @@
 #include "format/archive_magic.h"
 #include "format/cfb.h"
 #include "format/eml_head.h"
+#include "format/format.h"
 #include "format/package.h"
 #include "format/zip.h"
 
@@ -191,45 +192,23 @@ look_at_compound (TpdSource *source, TpdOpaque *opaque, GError **error)
 
 /* --- Mail ---------------------------------------------------------------- */
 
-/* Whether the file may be a mailbox file, as far as its first bytes tell: there
- * may be a mark and empty lines in front. */
-static gboolean
-is_mbox (const guint8 *head)
-{
-  const gsize len = sizeof ((TpdProbe *) NULL)->head;
-  gsize at = memcmp (head, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-
-  while (at < len && strchr ("\r\n\t ", head[at]) != NULL && head[at] != 0)
-    at++;
-  at += at < len && head[at] == '>';
-  return memcmp (head + at, "From ", MIN (len - at, (gsize) 5)) == 0;
-}
-
 static gboolean
 look_at_mail (TpdSource *source, const TpdProbe *probe, TpdOpaque *opaque, GError **error)
 {
-  gboolean is_mailbox_file = FALSE, found = FALSE;
+  gboolean found = probe->carries_mail && !probe->mbox;
 
-  if (is_mbox (probe->head) && !tpd_eml_search_mbox (source, &is_mailbox_file, &found, error))
-    return FALSE;
-  if (is_mailbox_file)
-    {
-      if (found)
-        *opaque = TPD_OPAQUE_MBOX;
-      return TRUE;
-    }
-  found = probe->carries_mail;
-  if (!found && probe->mail_goes_on && !tpd_eml_search (source, TPD_EML_WINDOW, &found, error))
+  if (!found && (probe->mbox || probe->mail_goes_on)
+      && !tpd_eml_search (source, probe->mbox ? 0 : TPD_EML_WINDOW, &found, error))
     return FALSE;
   if (found)
-    *opaque = TPD_OPAQUE_MAIL;
+    *opaque = probe->mbox ? TPD_OPAQUE_MBOX : TPD_OPAQUE_MAIL;
   return TRUE;
 }
 
 gboolean
 tpd_opaque_searches (const TpdProbe *probe)
 {
-  return probe->carries_mail || probe->mail_goes_on || is_mbox (probe->head);
+  return probe->carries_mail || probe->mail_goes_on || probe->mbox;
 }
 
 void
@@ -237,12 +216,11 @@ tpd_opaque_warn (TpdProbe *probe, TpdOpaque opaque)
 {
   if (probe->warnings != NULL || (opaque != TPD_OPAQUE_MAIL && opaque != TPD_OPAQUE_MBOX))
     return;
-  probe->warnings = g_new0 (char *, 2);
-  probe->warnings[0] = g_strdup (opaque == TPD_OPAQUE_MBOX
-                                     ? "The file is a mailbox of several mails (mbox), with protected ones in it, or it"
-                                       " is too long to know: take it apart into a file for each mail."
-                                     : "A protected mail lies far behind the beginning of this one, or it is too long"
-                                       " to know: save message.rpmsg with a mail program, and open it by itself.");
+  tpd_probe_warn (probe, opaque == TPD_OPAQUE_MBOX
+                             ? "The file is a mailbox of several mails (mbox), with protected ones in it, or it"
+                               " is too long to know: take it apart into a file for each mail."
+                             : "A protected mail lies far behind the beginning of this one, or it is too long"
+                               " to know: save message.rpmsg with a mail program, and open it by itself.");
 }
 
 /* --- All ----------------------------------------------------------------- */
@@ -280,9 +258,9 @@ tpd_opaque_starts (const guint8 *head, gsize len)
   guint8 first[sizeof ((TpdProbe *) NULL)->head] = { 0 };
 
   memcpy (first, head, MIN (len, sizeof first));
-  return opaque_of_magic (first) != TPD_OPAQUE_NONE || is_mailbox (first) || is_mbox (first)
-         || tpd_zip_magic (first, sizeof first) || tpd_cfb_magic (first, sizeof first)
-         || tpd_archive_may_be_cd (head, len) || tpd_archive_starts (head, len);
+  return opaque_of_magic (first) != TPD_OPAQUE_NONE || is_mailbox (first)
+         || tpd_eml_may_be_mbox ((const char *) head, len) || tpd_zip_magic (first, sizeof first)
+         || tpd_cfb_magic (first, sizeof first) || tpd_archive_may_be_cd (head, len) || tpd_archive_starts (head, len);
 }
 
 gboolean

@@ -91,18 +91,6 @@ fail_foreign (TpdProbe *probe)
         "The PDF file is protected by the rights management of Foxit, which is not Microsoft's and cannot be opened.");
 }
 
-static void
-add_warning (TpdProbe *probe, const char *sentence)
-{
-  g_auto (GStrv) old = g_steal_pointer (&probe->warnings);
-  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
-
-  if (old != NULL)
-    g_strv_builder_addv (builder, (const char **) old);
-  g_strv_builder_add (builder, sentence);
-  probe->warnings = g_strv_builder_end (builder);
-}
-
 /* Whether this is about the file system, not about the bytes. */
 static gboolean
 is_io_error (const GError *error)
@@ -143,7 +131,7 @@ probe_wrapper (TpdProbe *probe, TpdSource *source, TpdPdfFile *file, const TpdPd
       return;
     }
   if (known && payload->has_size && payload->size != size)
-    add_warning (probe, "The PDF file states a wrong size for the protected document in it.");
+    tpd_probe_warn (probe, "The PDF file states a wrong size for the protected document in it.");
   /* A stated size that is possible is checked when the file is opened. */
   if (!known && payload->has_size && payload->size > TPD_PROBE_MAX_BYTES && payload->size / MAX_RATIO <= payload->len
       && payload->len <= payload->size + payload->size / 64 + 64)
@@ -423,7 +411,7 @@ pdf_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
       && tpd_pdf_dict_get (file->newest, 0, "Encrypt") > 0)
     probe_lost_dictionary (probe, source);
   if (probe->layout != NULL && ((const Layout *) probe->layout)->start > 0)
-    add_warning (probe, "What stands in front of the header of the PDF file is left out.");
+    tpd_probe_warn (probe, "What stands in front of the header of the PDF file is left out.");
   if (file != NULL && is_io_error (file->reader->error) && probe->kind == TPD_KIND_PLAIN)
     tpd_probe_fail_error (probe, file->reader->error);
 }

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "format/archive_magic.h"
+#include "format/eml_head.h"
 #include "format/format.h"
 #include "format/package.h"
 
@@ -90,6 +91,16 @@ tpd_probe_fail_error (TpdProbe *probe, const GError *error)
     probe->io_errno = EINTR;
   else
     probe->io_errno = tpd_error_get_errno (error);
+}
+
+void
+tpd_probe_warn (TpdProbe *probe, const char *sentence)
+{
+  guint n = probe->warnings != NULL ? g_strv_length (probe->warnings) : 0;
+
+  probe->warnings = g_renew (char *, probe->warnings, n + 2);
+  probe->warnings[n] = g_strdup (sentence);
+  probe->warnings[n + 1] = NULL;
 }
 
 /* The first bytes of the file: all there are, or TPD_HEAD_SIZE. */
@@ -184,6 +195,7 @@ tpd_probe (TpdSource *source, TpdBudget *budget)
   memcpy (probe->head, head, MIN (len, sizeof probe->head));
   probe->package = tpd_package_starts (head, len);
   probe->archive = tpd_archive_starts (head, len);
+  probe->mbox = tpd_eml_is_mbox ((const char *) head, len);
   for (gsize i = 0; i < G_N_ELEMENTS (formats); i++)
     {
       if (!formats[i]->candidate (head, len, source->size))
