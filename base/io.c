@@ -3,7 +3,13 @@
 #include "base/io.h"
 
 #include <errno.h>
+#include <sys/uio.h>
 #include <unistd.h>
+
+static __thread struct {
+  void (*func) (gpointer data);
+  gpointer data;
+} before_waiting;
 
 /* What the call that gave `n` has done of it. FALSE: it ends here. */
 static gboolean
@@ -50,4 +56,48 @@ tpd_pread_all (int fd, void *buf, gsize len, guint64 off)
     if (!advance (pread (fd, bytes + done, len - done, (off_t) (off + done)), &done))
       return FALSE;
   return TRUE;
+}
+
+/* What is in memory of it. */
+static gsize
+pread_at_hand (int fd, void *buf, gsize len, guint64 off)
+{
+  struct iovec all = { buf, len };
+  gssize n = preadv2 (fd, &all, 1, (off_t) off, RWF_NOWAIT);
+
+  return n > 0 ? (gsize) n : 0;
+}
+
+gssize
+tpd_pread_upto (int fd, void *buf, gsize len, guint64 off, guint64 size)
+{
+  guint8 *bytes = buf;
+  gsize done = 0;
+
+  if (before_waiting.func != NULL)
+    {
+      done = pread_at_hand (fd, buf, len, off);
+      if (done < len && off + done < size)
+        {
+          before_waiting.func (before_waiting.data);
+          before_waiting.func = NULL;
+        }
+    }
+  while (done < len && (done == 0 || off + done < size))
+    {
+      gssize n = pread (fd, bytes + done, len - done, (off_t) (off + done));
+
+      if (n == 0)
+        break;
+      if (!advance (n, &done))
+        return -1;
+    }
+  return (gssize) done;
+}
+
+void
+tpd_io_set_before_waiting (void (*func) (gpointer data), gpointer data)
+{
+  before_waiting.func = func;
+  before_waiting.data = data;
 }

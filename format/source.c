@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "format/document.h"
 
 static void
@@ -79,28 +80,13 @@ static gssize
 fd_pread (TpdSource *source, void *buf, gsize len, guint64 off, GError **error)
 {
   FdSource *self = (FdSource *) source;
-  gsize done = 0;
+  gssize n;
 
   len = clamp_len (G_MAXINT64, off, len);
-  while (done < len)
-    {
-      ssize_t n = pread (self->fd, (guint8 *) buf + done, len - done, (off_t) (off + done));
-
-      if (n < 0 && errno == EINTR)
-        continue;
-      if (n < 0)
-        {
-          tpd_error_set_errno (error, errno, "Cannot read the file");
-          return -1;
-        }
-      if (n == 0)
-        break;
-      done += (gsize) n;
-      /* A short read that reaches the known end needs no second one to say so. */
-      if (off + done >= source->size)
-        break;
-    }
-  return (gssize) done;
+  n = tpd_pread_upto (self->fd, buf, len, off, source->size);
+  if (n < 0)
+    tpd_error_set_errno (error, errno, "Cannot read the file");
+  return n;
 }
 
 static gboolean

@@ -3,9 +3,8 @@
  * Daemon and signals: see fs/daemon.h.
  *
  * All signals are taken by one thread with sigwait(), so that what they do is
- * ordinary code. Only the wake-up of the main thread, which sleeps inside
- * libfuse, is a real signal: SIGUSR2, again and again until the loop has
- * ended, because one that comes between libfuse's check and its sleep is lost.
+ * ordinary code. Only SIGUSR2, by which the threads of the loop are woken at its
+ * end (fs/loop.h), is a real one.
  */
 #include "fs/daemon.h"
 
@@ -20,11 +19,10 @@
 #include "base/log.h"
 
 #define POLL_MS 100
-#define WAKE_US 50000
 
 struct _TpdSignals {
   TpdFs *fs;
-  pthread_t main_thread, thread;
+  pthread_t thread;
   gint stopping; /* atomic */
 };
 
@@ -104,17 +102,6 @@ wake_up (int number)
 }
 
 static void
-end_loop (TpdSignals *signals)
-{
-  fuse_session_exit (signals->fs->session);
-  while (!g_atomic_int_get (&signals->stopping))
-    {
-      pthread_kill (signals->main_thread, SIGUSR2);
-      g_usleep (WAKE_US);
-    }
-}
-
-static void
 our_signals (sigset_t *set)
 {
   sigemptyset (set);
@@ -149,7 +136,7 @@ run (void *data)
       else if (number != SIGUSR2)
         {
           tpd_info ("ending on signal %d", number);
-          end_loop (signals);
+          tpd_loop_stop (signals->fs->loop);
           return NULL;
         }
     }
@@ -163,7 +150,6 @@ tpd_signals_start (TpdFs *fs)
   sigset_t set, before;
 
   signals->fs = fs;
-  signals->main_thread = pthread_self ();
   sigaction (SIGUSR2, &action, NULL);
   action.sa_handler = SIG_IGN;
   sigaction (SIGPIPE, &action, NULL);

@@ -19,6 +19,7 @@
 #include "fs/inode.h"
 #include "fs/keeper.h"
 #include "fs/known.h"
+#include "fs/loop.h"
 #include "fs/options.h"
 #include "fs/passthrough.h"
 #include "fs/report.h"
@@ -70,6 +71,7 @@ typedef struct _TpdFs {
   gboolean enforce_acls;
 
   struct fuse_session *session;
+  TpdLoop *loop; /* that serves it */
   gboolean ready;    /* the mount has answered; set once by INIT */
   gboolean splices;  /* the kernel takes answers from a pipe; set once by INIT */
   int read_ahead_fd; /* atomic: fs/readahead.h */

@@ -139,20 +139,19 @@ log_start (TpdFs *fs)
 static int
 serve (TpdFs *fs)
 {
-  struct fuse_loop_config *loop = fuse_loop_cfg_create ();
   TpdSignals *signals;
   int result;
 
   tpd_fs_start (fs);
   log_start (fs);
+  fs->loop = tpd_loop_new (fs->session, fs->options->threads);
   signals = tpd_signals_start (fs);
-  fuse_loop_cfg_set_max_threads (loop, fs->options->threads);
-  result = fuse_session_loop_mt (fs->session, loop);
-  fuse_loop_cfg_destroy (loop);
+  result = tpd_loop_run (fs->loop);
   tpd_decoder_stop (fs->decoder); /* answers what is parked */
   tpd_signals_stop (signals);
+  g_clear_pointer (&fs->loop, tpd_loop_free);
   if (result != 0)
-    tpd_error ("the mount on %s broke: %s", fs->mountpoint, g_strerror (ABS (result)));
+    tpd_error ("the mount on %s broke: %s", fs->mountpoint, g_strerror (result));
   else
     tpd_info ("%s is unmounted", fs->mountpoint);
   return result == 0 && fs->ready ? EXIT_FINE : EXIT_MOUNT;

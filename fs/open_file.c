@@ -33,6 +33,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "fs/look.h"
 
 struct _TpdOpenFile {
@@ -518,25 +519,13 @@ tpd_open_file_stat_any (TpdNode *node, struct stat *st)
   return TRUE;
 }
 
+/* Never less than was asked for: the kernel would take it for the end. */
 static gssize
-read_plain (int fd, char *buf, gsize len, guint64 off)
+read_plain (int fd, void *buf, gsize len, guint64 off)
 {
-  gsize done = 0;
+  gssize n = tpd_pread_upto (fd, buf, len, off, G_MAXUINT64);
 
-  while (done < len)
-    {
-      gssize n = pread (fd, buf + done, len - done, (off_t) (off + done));
-
-      if (n < 0 && errno == EINTR)
-        continue;
-      /* Never less than was asked for: the kernel would take it for the end. */
-      if (n < 0)
-        return -errno;
-      if (n == 0)
-        break;
-      done += (gsize) n;
-    }
-  return (gssize) done;
+  return n < 0 ? -errno : n;
 }
 
 gssize

@@ -200,6 +200,8 @@ tpd_op_read (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
       return;
     }
   size = MIN (size, MAX_READ);
+  if (size > SMALL_READ)
+    tpd_loop_busy (fs->loop);
   if (can_splice (fs, file_of (fi), size, off) && reply_by_pipe (req, file_of (fi), size, off))
     return;
   buffer = get_buffer (size);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -15,6 +16,8 @@
 #include "base/io.h"
 #include "base/text.h"
 #include "base/verdict.h"
+
+#define WAIT_SIZE (64 * 1024)
 
 static void
 test_bytes_never_leave_the_view (void)
@@ -336,6 +339,53 @@ test_numbers_are_digits_only (void)
 }
 
 static void
+count_call (gpointer data)
+{
+  ++*(int *) data;
+}
+
+/* Whatever the file system is, and whether it has let go of the pages or not. */
+static void
+check_wait (int fd, const char *expected)
+{
+  static char back[WAIT_SIZE];
+  struct iovec all = { back, sizeof back };
+  gboolean at_hand = preadv2 (fd, &all, 1, 0, RWF_NOWAIT) == WAIT_SIZE;
+  int calls = 0;
+
+  tpd_io_set_before_waiting (count_call, &calls);
+  memset (back, 0, sizeof back);
+  g_assert_cmpint (tpd_pread_upto (fd, back, sizeof back, 0, WAIT_SIZE), ==, WAIT_SIZE);
+  g_assert_cmpint (calls, ==, at_hand ? 0 : 1);
+  g_assert_cmpmem (back, sizeof back, expected, sizeof back);
+  /* Once is enough. */
+  g_assert_cmpint (tpd_pread_upto (fd, back, sizeof back, 1, WAIT_SIZE), ==, WAIT_SIZE - 1);
+  g_assert_cmpint (calls, ==, at_hand ? 0 : 1);
+  tpd_io_set_before_waiting (NULL, NULL);
+}
+
+static void
+test_io_tells_before_it_waits (void)
+{
+  g_autofree char *name = g_strdup ("tpd-wait-XXXXXX"), *expected = g_malloc (WAIT_SIZE);
+  int memory = memfd_create ("io", MFD_CLOEXEC), fd = g_mkstemp (name);
+
+  for (gsize i = 0; i < WAIT_SIZE; i++)
+    expected[i] = (char) (i * 7 + i / 4096);
+  g_assert_cmpint (fd, >=, 0);
+  unlink (name);
+  g_assert_true (tpd_write_all (fd, expected, WAIT_SIZE) && tpd_write_all (memory, expected, WAIT_SIZE));
+  check_wait (fd, expected);
+  fdatasync (fd);
+  posix_fadvise (fd, 0, 0, POSIX_FADV_DONTNEED);
+  check_wait (fd, expected);
+  check_wait (fd, expected);
+  check_wait (memory, expected);
+  close (fd);
+  close (memory);
+}
+
+static void
 test_io_tells_why_it_ended (void)
 {
   static const char text[] = "0123456789";
@@ -353,7 +403,15 @@ test_io_tells_why_it_ended (void)
   /* Its end comes first. */
   g_assert_false (tpd_pread_all (fd, back, 11, 5));
   g_assert_cmpint (errno, ==, EIO);
+  /* Who does not know how many there are gets what is there. */
+  g_assert_cmpint (tpd_pread_upto (fd, back, 16, 5, G_MAXUINT64), ==, 10);
+  g_assert_cmpmem (back, 10, text, 10);
+  g_assert_cmpint (tpd_pread_upto (fd, back, 4, 8, 15), ==, 4);
+  g_assert_cmpmem (back, 4, text + 3, 4);
+  g_assert_cmpint (tpd_pread_upto (fd, back, 16, 15, 15), ==, 0);
   close (fd);
+  g_assert_cmpint (tpd_pread_upto (-1, back, 1, 0, G_MAXUINT64), ==, -1);
+  g_assert_cmpint (errno, ==, EBADF);
   g_assert_false (tpd_pwrite_all (-1, text, 10, 0));
   g_assert_cmpint (errno, ==, EBADF);
   g_assert_true (tpd_write_all (-1, NULL, 0));
@@ -412,6 +470,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/base/bytes/never-leave-the-view", test_bytes_never_leave_the_view);
   g_test_add_func ("/base/io/writing-goes-on-after-signals", test_write_goes_on_after_signals);
+  g_test_add_func ("/base/io/tells-before-it-waits", test_io_tells_before_it_waits);
   g_test_add_func ("/base/io/tells-why-it-ended", test_io_tells_why_it_ended);
   g_test_add_func ("/base/hash/rows-spread", test_hashes_of_rows_spread);
   g_test_add_func ("/base/hash/bytes-differ", test_hashes_of_bytes_differ);

@@ -9,24 +9,19 @@ import errno
 import hashlib
 import io
 import json
-import mmap
 import os
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import tempfile
 import time
-import unittest
-import unittest.mock
 import zipfile
 
 import harness
+from gate import GatedMount, wait_until
 
 MAIL = ("rpmsg", "eml", "msg")
 FORMAT_TESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "format")
-SLOW_WRITE = os.path.join(harness.BUILD, "tests", "mount", "libslow-write.so")
 
 
 def entries(*kinds):
@@ -61,46 +56,6 @@ def native_name(entry):
 def status(mount):
     with open(mount(".tpdfs", "status.json"), encoding="utf-8") as f:
         return json.load(f)
-
-
-def wait_until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it does not come"
-        time.sleep(0.01)
-
-
-class SlowMount(harness.Mount):
-    """Each piece of decoded data takes `ms` to be written, and none is while the gate is shut."""
-
-    def __init__(self, source, words, ms=0, shut=False):
-        super().__init__(source, harness.key_arguments() + list(words))
-        with tempfile.TemporaryFile() as file:
-            self.file = os.dup(file.fileno())
-        os.write(self.file, struct.pack("ii", shut, 0))
-        self.gate = mmap.mmap(self.file, 8)
-        self.environment = {
-            "LD_PRELOAD": SLOW_WRITE,
-            "TPD_TEST_WRITE_MS": str(ms),
-            "TPD_TEST_GATE": f"/proc/{os.getpid()}/fd/{self.file}",
-            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0",
-        }
-
-    def start(self):
-        with unittest.mock.patch.dict(os.environ, self.environment):
-            super().start()
-
-    def held(self):
-        """How many writes have come to the gate and found it shut."""
-        return struct.unpack("ii", self.gate[:])[1]
-
-    def open_gate(self):
-        self.gate[:4] = struct.pack("i", 0)
-
-    def stop(self):
-        self.open_gate()  # else it does not end
-        super().stop()
-        os.close(self.file)
 
 
 class Decoded(harness.Scratch):
@@ -321,7 +276,7 @@ class Decoded(harness.Scratch):
 
     def test_one_decode_for_many_readers(self):
         entry = next(e for e in opening(mails()) if e["kind"] == "msg")
-        with SlowMount(self.source, ["--threads=4"], 50) as mount:
+        with GatedMount(self.source, ["--threads=4"], "writes", ms=50) as mount:
             path = mount(native_name(entry))
             with concurrent.futures.ThreadPoolExecutor(16) as pool:
                 found = set(pool.map(lambda _: (os.stat(path).st_size, sha256(read(path))), range(16)))
@@ -403,7 +358,7 @@ class Decoded(harness.Scratch):
     def test_ten_slow_mails_do_not_stop_other_files(self):
         quick = self.slow_folder(10)
         self.assertGreater(len(quick), 10)
-        with SlowMount(self.dir, ["--threads=2", "--names=source"], shut=True) as mount:
+        with GatedMount(self.dir, ["--threads=2", "--names=source"], "writes", shut=True) as mount:
             with concurrent.futures.ThreadPoolExecutor(10) as pool:
                 slow = [pool.submit(read, mount(f"slow{i}.msg")) for i in range(10)]
                 try:
@@ -421,7 +376,7 @@ class Decoded(harness.Scratch):
 
     def test_a_reader_that_is_killed_goes_at_once(self):
         self.slow_folder(1)
-        with SlowMount(self.dir, ["--threads=2"], shut=True) as mount:
+        with GatedMount(self.dir, ["--threads=2"], "writes", shut=True) as mount:
             reader = subprocess.Popen(["cat", mount("slow0.msg")], stdout=subprocess.DEVNULL)
             wait_until(lambda: mount.held() > 0 and status(mount)["decoder"]["waiting"] == 1)
             self.assertIsNone(reader.poll())
@@ -441,14 +396,14 @@ size = os.stat(sys.argv[1]).st_size
 signal.setitimer(signal.ITIMER_REAL, 0)
 print(size)
 """
-        with SlowMount(self.dir, ["--threads=2"], 30) as mount:
+        with GatedMount(self.dir, ["--threads=2"], "writes", ms=30) as mount:
             done = subprocess.run([sys.executable, "-c", code, mount("slow0.msg")], capture_output=True, text=True, check=False)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(int(done.stdout), len(read(mount("slow0.msg"))))
 
     def test_the_mount_ends_while_decoding(self):
         self.slow_folder(6)
-        with SlowMount(self.dir, ["--threads=2"], shut=True) as mount:
+        with GatedMount(self.dir, ["--threads=2"], "writes", shut=True) as mount:
             with concurrent.futures.ThreadPoolExecutor(6) as pool:
                 slow = [pool.submit(read, mount(f"slow{i}.msg")) for i in range(6)]
                 wait_until(lambda: mount.held() > 0 and status(mount)["decoder"]["waiting"] == 6)

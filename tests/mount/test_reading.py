@@ -13,6 +13,7 @@ import shutil
 import tempfile
 
 import harness
+from gate import GatedMount, wait_until
 
 KIB = 1024
 # Around the pages, the smallest answer by a pipe, the largest request, and more.
@@ -112,6 +113,64 @@ class Reading(harness.Scratch):
         places.append(self.mounted().path)
         for place in places:
             self.assertEqual(read(self.mounted(source=place)("f")), data, place)
+
+    def test_any_number_of_threads(self):
+        """Sixteen clients, who look, list, and read little and much, all get answers, and the mount ends."""
+        size = 300 * KIB
+        for i in range(8):
+            self.write(f"{i}", content(size + i))
+
+        def client(mount, seed):
+            chance = random.Random(seed)
+            for _ in range(60):
+                i = chance.randrange(8)
+                off, n = chance.randrange(size), chance.choice((100, 4 * KIB, 4 * KIB, 4 * KIB, 200 * KIB))
+                self.assertEqual(os.stat(mount(f"{i}")).st_size, size + i)
+                with open(mount(f"{i}"), "rb", buffering=0) as f:
+                    os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+                    self.assertEqual(os.pread(f.fileno(), n, off), content(size + i)[off:off + n])
+                self.assertIn(f"{i}", os.listdir(mount.path))
+
+        for threads in (1, 2, 3, 16):
+            mount = self.mounted("-o", f"cache=never,threads={threads}")
+            with concurrent.futures.ThreadPoolExecutor(16) as pool:
+                for done in [pool.submit(client, mount, seed) for seed in range(16)]:
+                    done.result(60)
+            mount.process.terminate()
+            self.assertEqual(mount.process.wait(10), 0)
+
+    def test_short_reads_that_wait_for_the_disk_leave_somebody_to_answer(self):
+        """With four threads three readers may wait, of which the kernel asks for one page each."""
+        protected = next(e for e in harness.manifest()
+                         if e["kind"] == "pfile" and e["open"] and e["compare"] == "bytes" and e["plain_size"] > 4 * KIB)
+        self.write("f", content(64 * KIB))
+        self.write("g", content(65 * KIB))
+        shutil.copy(os.path.join(harness.FIXTURES, "share", protected["path"]), os.path.join(self.dir, "p.pfile"))
+        os.mkdir(os.path.join(self.dir, "folder"))
+        with GatedMount(self.dir, ["-o", "passthrough=off,cache=always", "--threads=4", "--names=source"], "reads") as mount, \
+                concurrent.futures.ThreadPoolExecutor(5) as pool:
+            files = [os.open(mount(name), os.O_RDONLY) for name in ("f", "g", "p.pfile")]
+            for fd in files:
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+                os.pread(fd, 1, 4 * KIB)  # the kernel has the attributes now
+            mount.shut_gate()
+            try:
+                pages = []
+                for n, fd in enumerate(files, 1):
+                    pages.append(pool.submit(os.pread, fd, 4 * KIB, 0))
+                    wait_until(lambda n=n: mount.held() == n)
+                listed = pool.submit(os.listdir, mount("folder"))
+                self.assertEqual(listed.result(10), [])
+                self.assertFalse(any(p.done() for p in pages))
+            finally:
+                mount.open_gate()
+            self.assertEqual([pages[0].result(10), pages[1].result(10)],
+                             [content(64 * KIB)[:4 * KIB], content(65 * KIB)[:4 * KIB]])
+            whole = read(mount("p.pfile"))
+            self.assertEqual(hashlib.sha256(whole).hexdigest(), protected["plain_sha256"])
+            self.assertEqual(pages[2].result(10), whole[:4 * KIB])
+            for fd in files:
+                os.close(fd)
 
 
 if __name__ == "__main__":
