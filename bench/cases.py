@@ -21,7 +21,7 @@ FORMS = {
 }
 RANDOM_READS = 20000  # so many that opening the file does not count
 REST = 0.3  # seconds until a mount has started, and its threads have found their places
-SAMPLES = {"seq": 4, "rand": 6}  # for each repetition, of what scatters most
+SAMPLES = {"seq": 3, "rand": 6}  # for each repetition, of what scatters most
 # copyfs reads the plain bytes.
 PROTECTED_GOALS = {
     "seq": [("tpdfs", "gocryptfs", 1.5), ("tpdfs", "copyfs", 0.9)],
@@ -142,25 +142,25 @@ class Bench:
 
         return sample
 
-    def random_samples(self, systems_of, form):
+    def samples_in_turns(self, systems_of, form, words):
         """All at once, in turns of milliseconds: single samples of one system after
         the other differ by a fifth, and which is the faster half second is chance."""
-        plain = os.path.join(self.corpora.big(), "plain.bin")
-        expected = self.read("rand", RANDOM_READS, plain)["xor"]
+        expected = self.read(*words, os.path.join(self.corpora.big(), "plain.bin"))["xor"]
 
         def sample(order):
-            settle.touch(self.corpora.big_size * 3 // 2)
+            settle.touch(self.corpora.big_size * (len(order) + 1 if words[0] == "seq" else 1))
             with contextlib.ExitStack() as stack:
                 paths = []
                 for name in order:
                     source, file = self.big_place(systems_of[name], form)
                     paths.append(os.path.join(stack.enter_context(systems_of[name].mounted(source)).path, file))
                 time.sleep(REST)
-                results = dict(zip(order, self.read_each("rand", RANDOM_READS, *paths)))
+                results = dict(zip(order, self.read_each(*words, *paths)))
             for name, result in results.items():
                 if result["xor"] != expected:
                     raise Wrong(f"{name} gave other bytes of {form}")
-            return {name: result["operations"] / result["seconds"] for name, result in results.items()}
+            amount, unit = ("operations", 1) if words[0] == "rand" else ("bytes", 1e6)
+            return {name: result[amount] / unit / result["seconds"] for name, result in results.items()}
 
         return sample
 
@@ -175,19 +175,18 @@ class Bench:
 
     def big_case(self, name, form, manner, warm, goals, *words):
         self.read_anew({self.corpora.big(), *(self.big_place(s, form)[0] for s in self.all_systems() if not s.decrypts)})
-        if manner == "rand":
+        if manner in SAMPLES and not warm:
             systems_of = {s.name: s for s in self.all_systems()}
-            return Case(name, "reads/s", systems_of, goals, samples=SAMPLES[manner],
-                        together=self.random_samples(systems_of, form))
+            return Case(name, "reads/s" if manner == "rand" else "MB/s", systems_of, goals, samples=SAMPLES[manner],
+                        together=self.samples_in_turns(systems_of, form, (manner, *words)))
         columns = {s.name: self.big_sample(s, form, manner, warm, *words) for s in self.all_systems()}
         return Case(name, "MB/s", columns, goals,
-                    samples=1 if warm else SAMPLES.get(manner, 1),
                     around=settle.settled_memory if warm and not self.options.memory_as_found else contextlib.nullcontext)
 
     def big_cases(self):
         for form in FORMS:
             for manner, word, warm, more in (("seq-cold", "seq", False, ()), ("seq-warm", "seq", True, ()),
-                                             ("random", "rand", False, ()), ("parallel", "par", False, (8,)),
+                                             ("random", "rand", False, (RANDOM_READS,)), ("parallel", "par", False, (8,)),
                                              ("mmap", "mmap", False, ())):
                 yield f"{manner}-{form}", lambda n, f=form, w=word, c=warm, m=more: self.big_case(
                     n, f, w, c, self.big_goals(f, w, c), *m)

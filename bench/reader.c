@@ -4,13 +4,14 @@
  * JSON how long it took, how much it was, and the XOR of all 64-bit words, so
  * that a fast but wrong answer shows.
  *
- *     reader seq FILE             from start to end, 1 MiB at a time
- *     reader rand COUNT FILE...   COUNT pages of 4 KiB of each, each at most once,
- *                                 some of one file, some of the next; a line for each
+ *     reader seq FILE...          each from start to end, 1 MiB at a time
+ *     reader rand COUNT FILE...   COUNT pages of 4 KiB of each, each at most once
  *     reader par FILE THREADS     each thread its part, 1 MiB at a time
  *     reader mmap FILE            every page of a mapping
  *     reader tree DIR             every regular file beneath
  *     reader stat DIR             lstat of every entry, as ls -l does
+ *
+ * Of several files some of one is read, some of the next, and so on; a line for each.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -25,9 +26,11 @@
 
 #define BLOCK (1024 * 1024)
 #define PAGE 4096
-/* Pages at random in one go, some milliseconds: the machine is no faster for one
- * file than for the next then. */
-#define TURN 250
+/* Of one file in one go, some milliseconds: the machine is no faster for one file
+ * than for the next then. In order it is more, since the kernel has read ahead when
+ * the next turn comes. */
+#define RANDOM_TURN 250
+#define TURN_IN_ORDER 64
 
 static guint64 n_bytes, n_operations, digest; /* atomic */
 
@@ -119,15 +122,6 @@ run_parallel (const char *path, guint n)
 }
 
 static void
-run_sequential (const char *path)
-{
-  Part part = { 0 };
-
-  part.fd = open_file (path, &part.to);
-  read_part (&part);
-}
-
-static void
 tell (gint64 microseconds, guint64 bytes, guint64 operations, guint64 xor)
 {
   printf ("{\"seconds\": %.6f, \"bytes\": %" G_GUINT64_FORMAT ", \"operations\": %" G_GUINT64_FORMAT
@@ -135,59 +129,87 @@ tell (gint64 microseconds, guint64 bytes, guint64 operations, guint64 xor)
           (double) microseconds / 1e6, bytes, operations, xor);
 }
 
-typedef struct {
+typedef struct _File File;
+
+struct _File {
   const char *path;
   int fd;
+  off_t size;
   guint64 range, at, left;
   gint64 microseconds;
   guint64 n_bytes, n_operations, digest;
-} Random;
+};
 
 static void
-random_open (Random *random, const char *path, guint count)
+read_block (File *file, void *buffer, size_t size, off_t at)
 {
-  off_t size;
+  ssize_t n = pread (file->fd, buffer, size, at);
 
-  *random = (Random){ .path = path, .range = 1 };
-  random->fd = open_file (path, &size);
-  posix_fadvise (random->fd, 0, 0, POSIX_FADV_RANDOM);
-  /* The step below visits every page of a power of two once. */
-  while (random->range * 2 <= (guint64) size / PAGE)
-    random->range *= 2;
-  random->left = MIN (count, random->range);
+  if (n <= 0)
+    fail (file->path);
+  account (buffer, (gsize) n);
 }
 
 static void
-random_turn (Random *random, void *buffer)
+random_turn (File *file, void *buffer)
+{
+  for (guint i = 0; i < RANDOM_TURN && file->left > 0; i++, file->left--)
+    {
+      file->at = (file->at * 5 + 12345) % file->range;
+      read_block (file, buffer, PAGE, (off_t) (file->at * PAGE));
+    }
+}
+
+static void
+turn_in_order (File *file, void *buffer)
+{
+  for (guint i = 0; i < TURN_IN_ORDER && file->left > 0; i++, file->left--, file->at++)
+    read_block (file, buffer, BLOCK, (off_t) (file->at * BLOCK));
+}
+
+/* `count` pages at random, 0: all in order. Opening is a part of reading in order. */
+static void
+file_open (File *file, const char *path, guint count)
+{
+  gint64 start = g_get_monotonic_time ();
+
+  *file = (File){ .path = path, .range = 1 };
+  file->fd = open_file (path, &file->size);
+  if (count == 0)
+    {
+      file->left = ((guint64) file->size + BLOCK - 1) / BLOCK;
+      file->microseconds = g_get_monotonic_time () - start;
+      return;
+    }
+  posix_fadvise (file->fd, 0, 0, POSIX_FADV_RANDOM);
+  /* The step of random_turn() visits every page of a power of two once. */
+  while (file->range * 2 <= (guint64) file->size / PAGE)
+    file->range *= 2;
+  file->left = MIN (count, file->range);
+}
+
+static void
+take_turn (File *file, void (*turn) (File *file, void *buffer), void *buffer)
 {
   gint64 start = g_get_monotonic_time ();
 
   n_bytes = n_operations = digest = 0;
-  for (guint i = 0; i < TURN && random->left > 0; i++, random->left--)
-    {
-      ssize_t n;
-
-      random->at = (random->at * 5 + 12345) % random->range;
-      n = pread (random->fd, buffer, PAGE, (off_t) (random->at * PAGE));
-      if (n <= 0)
-        fail (random->path);
-      account (buffer, (gsize) n);
-    }
-  random->microseconds += g_get_monotonic_time () - start;
-  random->n_bytes += n_bytes;
-  random->n_operations += n_operations;
-  random->digest ^= digest;
+  turn (file, buffer);
+  file->microseconds += g_get_monotonic_time () - start;
+  file->n_bytes += n_bytes;
+  file->n_operations += n_operations;
+  file->digest ^= digest;
 }
 
 /* Who comes after whom changes all the time: some file systems are still busy for
  * a while when they have answered. */
 static void
-shuffle (Random **order, guint n, GRand *dice)
+shuffle (File **order, guint n, GRand *dice)
 {
   for (guint i = n - 1; i > 0; i--)
     {
       guint with = (guint) g_rand_int_range (dice, 0, (gint32) i + 1);
-      Random *other = order[with];
+      File *other = order[with];
 
       order[with] = order[i];
       order[i] = other;
@@ -195,17 +217,17 @@ shuffle (Random **order, guint n, GRand *dice)
 }
 
 static void
-run_random (char **paths, guint n, guint count)
+run_turns (char **paths, guint n, guint count)
 {
   g_autoptr (GRand) dice = g_rand_new ();
-  g_autofree Random *files = g_new (Random, n);
-  g_autofree Random **order = g_new (Random *, n);
-  void *buffer = new_buffer (PAGE);
+  g_autofree File *files = g_new (File, n);
+  g_autofree File **order = g_new (File *, n);
+  void *buffer = new_buffer (BLOCK);
   gboolean left = TRUE;
 
   for (guint i = 0; i < n; i++)
     {
-      random_open (&files[i], paths[i], count);
+      file_open (&files[i], paths[i], count);
       order[i] = &files[i];
     }
   while (left)
@@ -214,7 +236,7 @@ run_random (char **paths, guint n, guint count)
       shuffle (order, n, dice);
       for (guint i = 0; i < n; i++)
         {
-          random_turn (order[i], buffer);
+          take_turn (order[i], count > 0 ? random_turn : turn_in_order, buffer);
           left = left || order[i]->left > 0;
         }
     }
@@ -291,15 +313,20 @@ int
 main (int argc, char **argv)
 {
   const char *what = argc > 2 ? argv[1] : "", *path = argc > 2 ? argv[2] : "";
-  gboolean is_random = strcmp (what, "rand") == 0 && argc > 3;
   guint number = argc > 3 ? (guint) atoi (argv[3]) : 8;
   gint64 start = g_get_monotonic_time ();
 
   if (strcmp (what, "seq") == 0)
-    run_sequential (path);
-  else if (is_random)
-    run_random (argv + 3, (guint) argc - 3, (guint) atoi (path));
-  else if (strcmp (what, "par") == 0)
+    {
+      run_turns (argv + 2, (guint) argc - 2, 0);
+      return 0;
+    }
+  if (strcmp (what, "rand") == 0 && argc > 3 && atoi (path) > 0)
+    {
+      run_turns (argv + 3, (guint) argc - 3, (guint) atoi (path));
+      return 0;
+    }
+  if (strcmp (what, "par") == 0)
     run_parallel (path, MAX (1, number));
   else if (strcmp (what, "mmap") == 0)
     run_mmap (path);
@@ -307,10 +334,9 @@ main (int argc, char **argv)
     walk (path, what[0] == 't');
   else
     {
-      fprintf (stderr, "usage: reader seq|par|mmap|tree|stat PATH [NUMBER]\n       reader rand NUMBER PATH...\n");
+      fprintf (stderr, "usage: reader seq PATH...\n       reader rand NUMBER PATH...\n       reader par|mmap|tree|stat PATH [NUMBER]\n");
       return 2;
     }
-  if (!is_random)
-    tell (g_get_monotonic_time () - start, n_bytes, n_operations, digest);
+  tell (g_get_monotonic_time () - start, n_bytes, n_operations, digest);
   return 0;
 }
