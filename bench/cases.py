@@ -119,22 +119,15 @@ class Bench:
                         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             self.warm_source(source)
 
-    def big_sample(self, system, form, manner, warm, *words):
+    def big_sample(self, system, form, manner, *words):
         source, name = self.big_place(system, form)
-        expected = self.expected(manner, words)
+        expected = self.read(manner, os.path.join(self.corpora.big(), "plain.bin"), *words)["xor"]
 
         def sample():
-            if not warm:
-                settle.touch(self.corpora.big_size * 3 // 2)
+            settle.touch(self.corpora.big_size * 3 // 2)
             with system.mounted(source) as mounted:
                 path = os.path.join(mounted.path, name)
-                if warm:
-                    # The second time the kernel notes of each page that it is in use; the
-                    # source's have been read often.
-                    self.read("seq", path)
-                    self.read("seq", path)
-                else:
-                    time.sleep(REST)
+                time.sleep(REST)
                 result = self.read(manner, path, *words)
             if result["xor"] != expected:
                 raise Wrong(f"{system.name} gave other bytes of {name}")
@@ -142,18 +135,23 @@ class Bench:
 
         return sample
 
-    def samples_in_turns(self, systems_of, form, words):
+    def samples_in_turns(self, systems_of, form, words, warm):
         """All at once, in turns of milliseconds: single samples of one system after
         the other differ by a fifth, and which is the faster half second is chance."""
         expected = self.read(*words, os.path.join(self.corpora.big(), "plain.bin"))["xor"]
 
         def sample(order):
-            settle.touch(self.corpora.big_size * (len(order) + 1 if words[0] == "seq" else 1))
+            if not warm:
+                settle.touch(self.corpora.big_size * (len(order) + 1 if words[0] == "seq" else 1))
             with contextlib.ExitStack() as stack:
                 paths = []
                 for name in order:
                     source, file = self.big_place(systems_of[name], form)
                     paths.append(os.path.join(stack.enter_context(systems_of[name].mounted(source)).path, file))
+                # The second time the kernel notes of each page that it is in use; the
+                # source's have been read often.
+                for path in paths * 2 if warm else []:
+                    self.read(*words, path)
                 time.sleep(REST)
                 results = dict(zip(order, self.read_each(*words, *paths)))
             for name, result in results.items():
@@ -164,10 +162,6 @@ class Bench:
 
         return sample
 
-    def expected(self, manner, words):
-        plain = os.path.join(self.corpora.big(), "plain.bin")
-        return self.read(manner, plain, *words)["xor"]
-
     # --- Large files ----------------------------------------------------
 
     def all_systems(self):
@@ -175,12 +169,12 @@ class Bench:
 
     def big_case(self, name, form, manner, warm, goals, *words):
         self.read_anew({self.corpora.big(), *(self.big_place(s, form)[0] for s in self.all_systems() if not s.decrypts)})
-        if manner in SAMPLES and not warm:
-            systems_of = {s.name: s for s in self.all_systems()}
-            return Case(name, "reads/s" if manner == "rand" else "MB/s", systems_of, goals, samples=SAMPLES[manner],
-                        together=self.samples_in_turns(systems_of, form, (manner, *words)))
-        columns = {s.name: self.big_sample(s, form, manner, warm, *words) for s in self.all_systems()}
-        return Case(name, "MB/s", columns, goals,
+        if manner not in SAMPLES:
+            columns = {s.name: self.big_sample(s, form, manner, *words) for s in self.all_systems()}
+            return Case(name, "MB/s", columns, goals)
+        systems_of = {s.name: s for s in self.all_systems()}
+        return Case(name, "reads/s" if manner == "rand" else "MB/s", systems_of, goals, samples=SAMPLES[manner],
+                    together=self.samples_in_turns(systems_of, form, (manner, *words), warm),
                     around=settle.settled_memory if warm and not self.options.memory_as_found else contextlib.nullcontext)
 
     def big_cases(self):
