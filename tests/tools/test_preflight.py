@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """tpd preflight says whether the service may be switched off, and why not."""
+import bz2
 import csv
 import io
 import json
+import lzma
 import os
 import pathlib
 import shutil
@@ -98,21 +100,51 @@ NOT_OPAQUE = {
     "gnu.tar": (tar("a", b"x" * 2000, tarfile.GNU_FORMAT), "archive"),
     "old.tar": (old_tar("a", b"x" * 2000), "archive"),
     "x.cpio": (b"070701" + b"0" * 104 + b"a\0\0\0", "archive"),
-    "x.deb": (b"!<arch>\n" + b"x" * 60, "archive"),
+    "old.cpio": (b"070707" + b"0" * 68 + b"02a\0", "archive"),
+    "x.deb": (b"!<arch>\n" + b"debian-binary   0           0     0     100644  4         `\n2.0\n", "archive"),
+    "empty.a": (b"!<arch>\n", "archive"),
+    "x.bz2": (bz2.compress(b"text"), "archive"),
+    "empty.bz2": (bz2.compress(b""), "archive"),
     "x.lz4": (b"\x04\x22\x4d\x18" + bytes(20), "archive"),
     "x.lzma": (b"\x5d\0\0\x80\0" + bytes(20), "archive"),
+    "known.lzma": (b"\x5d\0\0\x80\0" + (1 << 30).to_bytes(8, "little") + bytes(20), "archive"),
+    "made.lzma": (lzma.compress(b"text", format=lzma.FORMAT_ALONE), "archive"),
+    "x.lz": (b"LZIP\1\x0c" + bytes(30), "archive"),
     "x.Z": (b"\x1f\x9d\x90" + bytes(20), "archive"),
     "x.lzh": (b"\x20\x66-lh5-" + bytes(20), "archive"),
     "x.ace": (bytes(7) + b"**ACE**" + bytes(20), "archive"),
     "x.iso": (bytes(32769) + b"CD001\1" + bytes(2000), "archive"),
     "disk.img": (disk(7), "archive"),
     "ext.img": (bytes(1080) + b"\x53\xef" + bytes(1000), "archive"),
-    "ntfs.img": (b"\xeb\x52\x90NTFS    " + bytes(1000), "archive"),
+    "ntfs.img": (b"\xeb\x52\x90NTFS    " + bytes(499) + b"\x55\xaa" + bytes(1000), "archive"),
+    "x.xar": (b"xar!\0\x1c\0\1" + bytes(100), "archive"),
+    "x.sit": (b"SIT!\0\1\0\0\1\0rLau" + bytes(100), "archive"),
+    "new.sit": (b"StuffIt (c)1997-2002 Aladdin Systems, Inc., http://www.aladdinsys.com/StuffIt/\r\n\x1a\0"
+                + bytes(100), "archive"),
+    "x.squashfs": (b"hsqs" + bytes(24) + b"\4\0\0\0" + bytes(100), "archive"),
+    "x.vhdx": (b"vhdxfile" + "Microsoft".encode("utf-16-le") + bytes(1000), "archive"),
+    "x.vhd": (b"conectix\0\0\0\2\0\1\0\0" + bytes(496), "archive"),
+    "x.vmdk": (b"KDMV\1\0\0\0" + bytes(504), "archive"),
+    "x.vdi": (b"<<< Oracle VM VirtualBox Disk Image >>>\n".ljust(64, b"\0") + b"\x7f\x10\xda\xbe\1\0\1\0" + bytes(440),
+              "archive"),
+    "x.dmg": (b"encrcdsa\0\0\0\2" + bytes(500), "archive"),
     "zeros": (bytes(50000), None),
     "few zeros": (bytes(5), None),
     "no disk": (disk(0), None),
     "like a tar": (bytes(tar("a", b"x" * 2000, tarfile.USTAR_FORMAT)[:257]) + b"x" * 500, None),
     "digits": (b"0" * 2000, None),
+    # Text that begins with the letters that archives begin with.
+    **{f"text {number}": (text * 40, None) for number, text in enumerate([
+        b"BZh is what bzip2 begins with\n", b"BZh9 too, with a level of compression\n", b"070707 and then more numbers\n",
+        b"070701 00000000 00000000 00000000\n", b"070702\n070703\n", b"LZIP: a program, and a format of files\n",
+        b"xar! that is what it said\n", b"a -lh5- is a method of LHA\n", b"- -lzs- of LArc, which is older than that\n",
+        b"<<< a marker of a conflict\n", b"<<< >>> " * 10, b"KDMV the virtual machine\n", b"hsqs, once more\n",
+        b"vhdxfile=disk.vhdx\n", b"conectix, a company of old\n", b"encrcdsa is not a word\n", b"SIT! said he to the dog\n",
+        b"StuffIt (c) Aladdin, a manual in many chapters\n", b"!<arch>\nis the first line of an ar file\n",
+        b"1234567**ACE** is what it says\n", b"the NTFS    file system\n"[1:], b"on EXFAT   file systems\n"])},
+    "like ustar": (b"x" * 257 + b"ustar is a form of tar\n" * 40, None),
+    "like compress": (b"\x1f\x9d\xe2\x80\x99 in text\n" * 40, None),
+    "like lzma": (b"\x5d\0\0\x80\0" + b"text that goes on", None),
 }
 
 
