@@ -504,6 +504,7 @@ tpd_copy_run (TpdCopy *copy, const TpdSession *session, TpdProgress *progress, T
     run_round (copy, feed_links);
   result->interrupted = tpd_copy_is_stopped (copy) && copy->error == NULL;
   good = result->interrupted || tpd_copy_finish (copy, result, error);
+  tpd_copy_tell_no_room (copy, good && !result->interrupted);
   tpd_progress_hide (progress);
   result->counts = copy->counts;
   result->missing = copy->n_missing;

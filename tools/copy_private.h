@@ -108,6 +108,7 @@ struct _TpdCopy {
   int missing_fd;    /* under out_lock */
   guint64 n_missing; /* under out_lock */
   guint n_told;      /* under out_lock */
+  guint n_no_room;   /* under out_lock: files that the disk had no room for */
 };
 
 /* What the paths of copies are relative to. */
@@ -219,6 +220,9 @@ void tpd_copy_miss_facts (TpdCopy *copy, const char *path, const TpdFileFacts *f
  * as it is because it does not open. `tail`: what the record says of the file. */
 void tpd_copy_miss_other (TpdCopy *copy, TpdCopyTask *task, const TpdManifestRecord *record, const char *tail);
 void tpd_copy_miss_error (TpdCopy *copy, const char *path, const GError *error);
+/* Of files that there is no room for only the first is told; this tells at the end how
+ * many more there were. `listed`: MISSING is written. */
+void tpd_copy_tell_no_room (TpdCopy *copy, gboolean listed);
 /* The same of `task`; when a line tells of it already, only the warning. */
 void tpd_copy_miss_task (TpdCopy *copy, TpdCopyTask *task, const GError *error);
 /* Left out on purpose: `reason` is a word. Not a failure. */

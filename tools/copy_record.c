@@ -216,6 +216,31 @@ tpd_copy_miss_other (TpdCopy *copy, TpdCopyTask *task, const TpdManifestRecord *
   task->missed = TRUE;
 }
 
+/* Whether the disk was full, once more: the next file will hardly have room either. */
+static gboolean
+is_no_news (TpdCopy *copy, const GError *error)
+{
+  const int code = tpd_error_get_errno (error);
+  gboolean again;
+
+  if (code != ENOSPC && code != EDQUOT)
+    return FALSE;
+  g_mutex_lock (&copy->out_lock);
+  again = copy->n_no_room++ > 0;
+  g_mutex_unlock (&copy->out_lock);
+  return again;
+}
+
+void
+tpd_copy_tell_no_room (TpdCopy *copy, gboolean listed)
+{
+  const guint more = copy->n_no_room > 0 ? copy->n_no_room - 1 : 0;
+
+  if (more > 0)
+    tpd_progress_tell (copy->progress, TPD_LOG_WARNING, "there was no room for %u more file%s%s", more,
+                       more > 1 ? "s" : "", listed ? ", which the list MISSING.jsonl names" : "");
+}
+
 static void
 miss_word (TpdCopy *copy, const char *path, TpdLogLevel level, const char *reason, const char *message)
 {
@@ -235,7 +260,7 @@ tpd_copy_miss_error (TpdCopy *copy, const char *path, const GError *error)
 {
   const char *word = tpd_verdict_word (tpd_verdict_from_error (error));
 
-  miss_word (copy, path, TPD_LOG_WARNING, word, error->message);
+  miss_word (copy, path, is_no_news (copy, error) ? TPD_LOG_DEBUG : TPD_LOG_WARNING, word, error->message);
   tpd_copy_count (copy, failed, 1);
 }
 
@@ -243,8 +268,8 @@ void
 tpd_copy_miss_task (TpdCopy *copy, TpdCopyTask *task, const GError *error)
 {
   if (task->missed)
-    tpd_progress_tell (copy->progress, TPD_LOG_WARNING, "%s: not copied as it is either: %s", task->path,
-                       error->message);
+    tpd_progress_tell (copy->progress, is_no_news (copy, error) ? TPD_LOG_DEBUG : TPD_LOG_WARNING,
+                       "%s: not copied as it is either: %s", task->path, error->message);
   else
     tpd_copy_miss_error (copy, task->path, error);
   task->missed = TRUE;

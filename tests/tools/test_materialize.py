@@ -588,6 +588,29 @@ class Refusals(Case):
         self.good(materialize(self.src, mount / "dst"))
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_full_disk_is_warned_of_once(self):
+        mount = self.dir / "small"
+        mount.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", mount], check=False,
+                              capture_output=True)
+        if done.returncode != 0:
+            self.skipTest("cannot mount a tmpfs")
+        self.addCleanup(subprocess.run, ["umount", mount], check=False)
+        self.put()
+        large = [f"large {number}" for number in range(5)]
+        for name in large:
+            (self.src / name).write_bytes(os.urandom(1 << 20))
+        result = self.good(materialize("--jobs", "1", self.src, mount / "dst"), 1)
+        warnings = [line for line in result.stderr.splitlines() if "No space left" in line]
+        self.assertEqual(len(warnings), 1, result.stderr)
+        self.assertIn("there was no room for 4 more files", result.stderr)
+        self.assertIn("MISSING.jsonl", result.stderr)
+        missing = [json.loads(line) for line in (mount / "dst" / STATE / "MISSING.jsonl").read_text().splitlines()]
+        self.assertEqual([line["path"] for line in missing], large)
+        summary = json.loads((mount / "dst" / STATE / "summary.json").read_text())
+        self.assertEqual((summary["missing"], summary["failed"]), (len(large), len(large)))
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
     def test_file_that_may_not_be_read_stops_nothing(self):
         self.src.mkdir()
         (self.src / "open").write_text("y")
