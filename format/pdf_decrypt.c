@@ -393,6 +393,7 @@ visit_all (Job *job, gboolean want_long, GError **error)
 {
   guint64 end = 0;
 
+  job->file->work = 0;
   for (guint i = 0; i < job->places->len && !enough_samples (job, want_long); i++)
     {
       const Place *place = &g_array_index (job->places, Place, i);
@@ -414,6 +415,9 @@ visit_all (Job *job, gboolean want_long, GError **error)
         return FALSE;
       object = tpd_pdf_object_read_indirect (job->file->reader, place->off, &own);
       end = object != NULL ? job->file->reader->pos : MIN (job->file->reader->pos, place->end);
+      /* What was left of older revisions may run on through all that follows. */
+      if (!place->current && !tpd_pdf_file_count_work (job->file, place->off, error))
+        return FALSE;
       if (object == NULL && (place->current || job->file->reader->error != NULL))
         {
           g_propagate_error (error, g_steal_pointer (&own));

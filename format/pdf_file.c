@@ -28,12 +28,16 @@ find_sorted (TpdPdfFile *file, guint64 num)
   return NULL;
 }
 
+/* Among the entries from number `from` on. */
 static const TpdPdfEntry *
-find_unsorted (TpdPdfFile *file, guint64 num)
+find_unsorted (TpdPdfFile *file, guint64 num, guint from)
 {
   const TpdPdfEntry *found = NULL;
 
-  for (guint i = 0; i < file->entries->len; i++)
+  /* A section is read for each of many lengths that are objects: that counts. */
+  if (file->loading)
+    file->work += file->entries->len - from;
+  for (guint i = from; i < file->entries->len; i++)
     {
       const TpdPdfEntry *entry = &g_array_index (file->entries, TpdPdfEntry, i);
 
@@ -46,16 +50,19 @@ find_unsorted (TpdPdfFile *file, guint64 num)
 const TpdPdfEntry *
 tpd_pdf_file_find (TpdPdfFile *file, guint64 num)
 {
-  for (;;)
+  /* What one more section adds is all that has not been searched. */
+  for (guint tables = 0, entries = 0;;)
     {
       const TpdPdfEntry *entry;
 
-      if (file->tables->len > 0)
-        tpd_pdf_file_read_skipped (file, num);
-      entry = file->sorted ? find_sorted (file, num) : find_unsorted (file, num);
+      if (file->tables->len > tables)
+        tpd_pdf_file_read_skipped (file, num, tables);
+      entry = file->sorted ? find_sorted (file, num) : find_unsorted (file, num, entries);
 
       if (entry != NULL)
         return entry->type == TPD_PDF_FREE ? NULL : entry;
+      tables = file->tables->len;
+      entries = file->entries->len;
       if (file->next < 0 || file->loading || !tpd_pdf_file_read_next (file, NULL))
         return NULL;
     }
@@ -208,6 +215,18 @@ tpd_pdf_file_stream_read (TpdPdfFile *file, const TpdPdfObject *object, GError *
 }
 
 /* --- Objects ------------------------------------------------------------ */
+
+gboolean
+tpd_pdf_file_count_work (TpdPdfFile *file, guint64 start, GError **error)
+{
+  TpdPdfReader *reader = file->reader;
+
+  file->work += reader->pos > start ? reader->pos - start : 0;
+  if (reader->error == NULL && file->work / 16 <= reader->source->size + 4096)
+    return TRUE;
+  tpd_pdf_reader_set_error (reader, error, "The objects of the PDF file overlap: it is damaged.");
+  return FALSE;
+}
 
 /* Object `num` out of the object stream `entry` points to (7.5.7). */
 static TpdPdfObject *

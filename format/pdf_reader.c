@@ -95,17 +95,17 @@ tpd_pdf_reader_run (TpdPdfReader *reader, gsize *len)
 }
 
 /* The object that the byte at `at` of the window stands in: where "N G obj" before
- * it begins. */
+ * it begins. There is none that ends before `floor`. */
 static gboolean
-find_object (const TpdPdfWindow *window, gsize at, TpdPdfPlace *place)
+find_object (const TpdPdfWindow *window, gsize at, gsize floor, TpdPdfPlace *place)
 {
   const char *data = (const char *) window->data;
   gsize start = at;
   guint64 power = 1;
 
-  while (start >= 4 && memcmp (data + start - 4, " obj", 4) != 0)
+  while (start >= 4 && start >= floor && memcmp (data + start - 4, " obj", 4) != 0)
     start--;
-  if (start < 4)
+  if (start < 4 || start < floor)
     return FALSE;
   start -= 4;
   while (start > 0 && g_ascii_isdigit (data[start - 1]))
@@ -128,10 +128,14 @@ tpd_pdf_reader_recall (const TpdPdfReader *reader, const char *text, TpdPdfPlace
     {
       const TpdPdfWindow *window = &reader->windows[i];
       const guint8 *at = window->data, *end = at != NULL ? at + window->len : NULL;
+      gsize floor = 0;
 
       while (n < n_places && at < end && (at = memmem (at, (gsize) (end - at), text, strlen (text))) != NULL)
         {
-          n += find_object (window, (gsize) (at - window->data), &places[n]);
+          if (find_object (window, (gsize) (at - window->data), floor, &places[n]))
+            n++;
+          else
+            floor = (gsize) (at - window->data);
           at += strlen (text);
         }
     }

@@ -111,20 +111,6 @@ is_encryption (const TpdPdfObject *object)
          && tpd_pdf_dict_get (object, 0, "PublishingLicense") > 0;
 }
 
-/* Counts what was read from `start` on. FALSE: the file could not be read, or the
- * same bytes are read again and again. */
-static gboolean
-count_work (TpdPdfFile *file, guint64 start, GError **error)
-{
-  TpdPdfReader *reader = file->reader;
-
-  file->work += reader->pos > start ? reader->pos - start : 0;
-  if (reader->error == NULL && file->work / 16 <= reader->source->size + 4096)
-    return TRUE;
-  tpd_pdf_reader_set_error (reader, error, "The objects of the PDF file overlap: it is damaged.");
-  return FALSE;
-}
-
 /* Looks at every object for trailers in streams and for the encryption dictionary. */
 static gboolean
 look_at_objects (TpdPdfFile *file, GError **error)
@@ -135,7 +121,7 @@ look_at_objects (TpdPdfFile *file, GError **error)
       g_autoptr (TpdPdfObject) object = tpd_pdf_object_read_indirect (file->reader, entry->off, NULL);
       TpdPdfTrailer trailer = { entry->off, TRUE };
 
-      if (!count_work (file, entry->off, error))
+      if (!tpd_pdf_file_count_work (file, entry->off, error))
         return FALSE;
       if (object == NULL)
         continue;
@@ -166,7 +152,7 @@ look_at_trailers (TpdPdfFile *file, GError **error)
       TpdPdfTrailer place = g_array_index (file->trailers, TpdPdfTrailer, i);
       g_autoptr (TpdPdfObject) trailer = tpd_pdf_file_read_trailer (file, &place, NULL);
 
-      if (!count_work (file, place.off, error))
+      if (!tpd_pdf_file_count_work (file, place.off, error))
         return FALSE;
       if (trailer == NULL)
         continue;

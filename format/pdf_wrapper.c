@@ -281,13 +281,17 @@ try_all (Search *search)
 {
   GArray *entries = search->file->entries;
 
+  search->file->work = 0;
   for (guint i = 0; i < entries->len && !is_found (search); i++)
     {
       const TpdPdfEntry *entry = &g_array_index (entries, TpdPdfEntry, i);
       g_autoptr (TpdPdfObject) object = NULL;
 
-      if (entry->type == TPD_PDF_PLAIN)
-        object = tpd_pdf_object_read_indirect (search->file->reader, entry->off, NULL);
+      if (entry->type != TPD_PDF_PLAIN || (i > 0 && entry[-1].num == entry->num && entry[-1].off == entry->off))
+        continue;
+      object = tpd_pdf_object_read_indirect (search->file->reader, entry->off, NULL);
+      if (!tpd_pdf_file_count_work (search->file, entry->off, NULL))
+        return;
       if (object != NULL
           && (tpd_pdf_dict_get (object, 0, "EP") > 0
               || tpd_pdf_dict_has_name (object, 0, "AFRelationship", "EncryptedPayload")))

@@ -148,9 +148,9 @@ skip_table (TpdPdfFile *file, guint64 first, guint64 count, guint section, GErro
 }
 
 void
-tpd_pdf_file_read_skipped (TpdPdfFile *file, guint64 num)
+tpd_pdf_file_read_skipped (TpdPdfFile *file, guint64 num, guint from)
 {
-  for (guint i = 0; i < file->tables->len; i++)
+  for (guint i = from; i < file->tables->len; i++)
     {
       TpdPdfTable table = g_array_index (file->tables, TpdPdfTable, i);
 

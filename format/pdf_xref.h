@@ -72,6 +72,13 @@ TpdPdfFile *tpd_pdf_file_open_whole (TpdSource *source, gsize max_inflate, TpdBu
 void tpd_pdf_file_free (TpdPdfFile *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (TpdPdfFile, tpd_pdf_file_free)
 
+/*
+ * Counts what the reader took from `start` on, of structure that may overlap. FALSE
+ * with error: the file could not be read, or the same bytes are read again and again
+ * since `work` was 0.
+ */
+gboolean tpd_pdf_file_count_work (TpdPdfFile *file, guint64 start, GError **error);
+
 /* The newest entry of object `num`; NULL if it has none or is free. */
 const TpdPdfEntry *tpd_pdf_file_find (TpdPdfFile *file, guint64 num);
 /* Object `num`, out of an object stream if need be. NULL with error. (transfer full) */

@@ -14,8 +14,8 @@ gboolean tpd_pdf_file_read_next (TpdPdfFile *file, GError **error);
 /* FALSE when there are too many entries. */
 gboolean tpd_pdf_file_add_entry (TpdPdfFile *file, guint64 num, TpdPdfEntryType type, guint64 off, guint64 index,
                                  guint section);
-/* Adds the entries of object `num` out of tables that were skipped. */
-void tpd_pdf_file_read_skipped (TpdPdfFile *file, guint64 num);
+/* Adds the entries of object `num` out of tables that were skipped, from table number `from` on. */
+void tpd_pdf_file_read_skipped (TpdPdfFile *file, guint64 num, guint from);
 void tpd_pdf_file_sort (TpdPdfFile *file);
 /* Forgets the chain and scans the file for objects and trailers. */
 gboolean tpd_pdf_file_rebuild (TpdPdfFile *file, GError **error);

@@ -280,6 +280,131 @@ test_chain_cost (void)
                    TPD_VERDICT_DAMAGED);
 }
 
+/* What is read of `file` by who opens it. */
+static guint
+count_reads (GBytes *file, TpdVerdict *verdict)
+{
+  g_autoptr (TpdSource) source = tpd_source_new_bytes (file);
+  FaultSource *counter = fault_source_new (source, FAULT_NONE, 0);
+  g_autoptr (TpdProbe) probe = tpd_probe (&counter->base, NULL);
+  g_autoptr (TpdDocument) document = NULL;
+  g_autoptr (GError) error = NULL;
+  TpdContentKey key = maker_content_key (&spec, TPD_MODE_WORD_CBC4K);
+  guint reads;
+
+  g_assert_cmpint (probe->verdict, ==, TPD_VERDICT_OK);
+  document = tpd_document_new (&counter->base, probe, NULL, &key, NULL, NULL, &error);
+  *verdict = document != NULL ? TPD_VERDICT_OK : tpd_verdict_from_error (error);
+  reads = (guint) counter->reads;
+  tpd_secret_unref (key.key);
+  tpd_source_unref (&counter->base);
+  return reads;
+}
+
+/* A wrapper without a catalog, whose entries lead to one large object again and again, or
+ * to strings that do not end. */
+static void
+test_wrapper_search_cost (void)
+{
+  const guint n = 5000;
+  g_autofree char *padding = g_strnfill (1000000, 'x');
+
+  for (guint round = 0; round < 2; round++)
+    {
+      g_autoptr (GString) text = g_string_new ("%PDF-1.7\n%/MicrosoftIRMServices/EncryptedPayload\n");
+      g_autoptr (GString) table = g_string_new ("\nxref\n");
+      g_autoptr (GBytes) file = NULL;
+      TpdVerdict verdict;
+      guint reads;
+
+      for (guint i = 0; i < n; i++)
+        {
+          g_string_append_printf (table, "%u 1\n%010u 00000 n \n", round == 0 ? 5 : i + 5, (guint) text->len);
+          if (round > 0)
+            g_string_append_printf (text, "%u 0 obj(", i + 5);
+        }
+      if (round == 0)
+        g_string_append_printf (text, "5 0 obj[(%s)]endobj\n", padding);
+      else
+        g_string_append (text, padding);
+      g_string_append_printf (table, "trailer\n<</Size 9999>>\nstartxref\n%u\n%%%%EOF\n", (guint) text->len + 1);
+      g_string_append (text, table->str);
+      file = g_bytes_new (text->str, text->len);
+      reads = count_reads (file, &verdict);
+      g_assert_cmpint (verdict, ==, TPD_VERDICT_DAMAGED);
+      g_assert_cmpuint (reads, <, 2000);
+    }
+}
+
+/* Older revisions that begin, and do not end. */
+static void
+test_revisions_cost (void)
+{
+  const guint n = 5000;
+  g_autoptr (GBytes) made = make_pdf (&spec, TRUE);
+  g_autoptr (GString) text = g_string_new_len (g_bytes_get_data (made, NULL), (gssize) g_bytes_get_size (made));
+  g_autoptr (GString) table = g_string_new ("\nxref\n");
+  g_autofree char *padding = g_strnfill (1000000, 'x');
+  g_autofree char *digits = NULL, *first = NULL;
+  g_autoptr (GBytes) file = NULL;
+  const char *start = (const char *) memmem (text->str, text->len, "startxref\n", 10) + 10;
+  gsize keys = (gsize) ((char *) memmem (text->str, text->len, "trailer\n<<", 10) - text->str) + 10;
+  TpdVerdict verdict;
+  guint reads;
+
+  first = g_strndup (start, strspn (start, "0123456789"));
+  /* Nothing but the end is behind the trailer. */
+  g_string_insert (text, (gssize) keys, "/Prev 0000000000");
+  for (guint i = 0; i < n; i++)
+    {
+      g_string_append_printf (table, "11 1\n%010u 00000 n \n", (guint) text->len);
+      g_string_append (text, "11 0 obj(");
+    }
+  g_string_append (text, padding);
+  digits = g_strdup_printf ("%010u", (guint) text->len + 1);
+  memcpy (text->str + keys + strlen ("/Prev "), digits, 10);
+  g_string_append_printf (table, "trailer\n<</Size 16>>\nstartxref\n%s\n%%%%EOF\n", first);
+  g_string_append (text, table->str);
+  file = g_bytes_new (text->str, text->len);
+  reads = count_reads (file, &verdict);
+  g_assert_cmpint (verdict, ==, TPD_VERDICT_DAMAGED);
+  g_assert_cmpuint (reads, <, 2000);
+}
+
+/* A chain of sections with long tables, none of which has what is looked for. */
+static void
+test_find_cost (void)
+{
+  const guint sections = 200, entries = 1024;
+  g_autoptr (GString) text = g_string_new ("%PDF-1.7\n");
+  g_autoptr (TpdSource) source = NULL;
+  g_autoptr (TpdPdfFile) pdf = NULL;
+  FaultSource *counter;
+  gsize place = 0, previous;
+
+  for (guint i = 0; i < sections; i++)
+    {
+      previous = place;
+      place = text->len;
+      g_string_append_printf (text, "xref\n0 %u\n", entries);
+      /* What is skipped is looked at by its ends. */
+      for (guint j = 0; j < entries; j++)
+        g_string_append (text, j == 0 || j + 1 == entries ? "0000000000 00000 f \n" : "................... ");
+      g_string_append_printf (text, "trailer\n<</Size %u", entries);
+      if (i > 0)
+        g_string_append_printf (text, "/Prev %" G_GSIZE_FORMAT, previous);
+      g_string_append (text, ">>\n");
+    }
+  g_string_append_printf (text, "startxref\n%" G_GSIZE_FORMAT "\n%%%%EOF\n", place);
+  source = source_from (text->str, text->len);
+  counter = fault_source_new (source, FAULT_NONE, 0);
+  pdf = tpd_pdf_file_open (&counter->base, TPD_PDF_OPEN_INFLATE, NULL, NULL);
+  g_assert_nonnull (pdf);
+  g_assert_null (tpd_pdf_file_find (pdf, entries / 2));
+  g_assert_cmpuint (counter->reads, <, 4 * sections);
+  tpd_source_unref (&counter->base);
+}
+
 /* One object inside of another: patched twice, it would be nonsense. */
 static void
 test_overlap (void)
@@ -434,6 +559,9 @@ main (int argc, char **argv)
   g_test_add_func ("/pdf/hostile/entries-to-one-place", test_entries_cost);
   g_test_add_func ("/pdf/hostile/overlapping-sections", test_chain_cost);
   g_test_add_func ("/pdf/hostile/overlapping-objects", test_overlap);
+  g_test_add_func ("/pdf/hostile/search-of-a-wrapper", test_wrapper_search_cost);
+  g_test_add_func ("/pdf/hostile/revisions-without-end", test_revisions_cost);
+  g_test_add_func ("/pdf/hostile/chain-of-long-tables", test_find_cost);
   g_test_add_func ("/pdf/hostile/lying-lengths", test_lengths);
   g_test_add_func ("/pdf/hostile/truncated-anywhere", test_truncated);
   g_test_add_func ("/pdf/syntax/strings-are-read", test_strings);
