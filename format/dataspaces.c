@@ -183,16 +183,18 @@ read_transforms (TpdCfb *cfb, const TpdCfbEntry *storage, GArray *transforms, Tp
                  GError **error)
 {
   const GPtrArray *list = tpd_cfb_children (cfb, storage, error);
+  guint seen = 0;
 
   if (list == NULL)
     return FALSE;
-  for (guint i = 0; i < list->len && transforms->len < MAX_TRANSFORM_STORAGES; i++)
+  for (guint i = 0; i < list->len && seen < MAX_TRANSFORM_STORAGES; i++)
     {
       Transform transform = { .storage = g_ptr_array_index (list, i) };
       g_autoptr (GError) problem = NULL;
 
       if (transform.storage->type != TPD_CFB_STORAGE)
         continue;
+      seen++;
       if (!read_transform (cfb, &transform, &problem))
         {
           if (problem->code >= TPD_ERROR_STALE)

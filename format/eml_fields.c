@@ -11,6 +11,8 @@
 
 /* A file name, in bytes. */
 #define FILE_NAME_MAX 1024
+/* The same in encoded words. */
+#define ENCODED_NAME_MAX (4 * FILE_NAME_MAX)
 /* Pieces of one name. */
 #define PIECES_MAX 64
 #define NAME_END ".rpmsg"
@@ -291,7 +293,7 @@ is_rpmsg_name (const char *name)
     return FALSE;
   if (ends_in_rpmsg (name))
     return TRUE;
-  if (strstr (name, "=?") == NULL)
+  if (strstr (name, "=?") == NULL || strlen (name) > ENCODED_NAME_MAX)
     return FALSE;
   words = tpd_mail_decode_words (name);
   return words != NULL && ends_in_rpmsg (words);

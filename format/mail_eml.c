@@ -423,6 +423,8 @@ collect_ids (const char *html, gsize len)
       if (plain != NULL)
         g_hash_table_add (ids, plain);
       g_hash_table_add (ids, g_steal_pointer (&raw));
+      /* What looks like an id inside of one is none. */
+      i = start + n - 1;
     }
   return ids;
 }

@@ -18,6 +18,9 @@
 #define CP_UTF8 65001
 #define REPLACEMENT 0xfffd
 #define EXTENSION_MAX 24
+/* Numbers that are tried to tell equal names apart, and where those begin that are tried next. */
+#define NEAR_TRIES 16
+#define FAR_NUMBER 100000
 
 /* --- Code pages ------------------------------------------------------- */
 
@@ -455,6 +458,8 @@ tpd_mail_name_attachments (TpdMailContent *content)
 {
   /* Folded name -> the number that its next bearer tries. */
   g_autoptr (GHashTable) taken = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  /* What is tried when names that were made alike took those near: each number once. */
+  guint far = FAR_NUMBER;
 
   for (guint i = 0; i < content->attachments->len; i++)
     {
@@ -465,9 +470,9 @@ tpd_mail_name_attachments (TpdMailContent *content)
       g_autofree char *name = g_strdup (base);
       g_autofree char *key = g_strdup (base_key);
 
-      while (g_hash_table_contains (taken, key))
+      for (guint tries = 0; g_hash_table_contains (taken, key); tries++)
         {
-          g_autofree char *mark = g_strdup_printf (" (%u)", number++);
+          g_autofree char *mark = g_strdup_printf (" (%u)", tries < NEAR_TRIES ? number++ : far++);
 
           g_free (name);
           name = shorten (base, mark, TPD_MAIL_NAME_MAX);

@@ -3,6 +3,8 @@
 #include <glib.h>
 
 #include "cfb-support.h"
+#include "format/cfb_writer.h"
+#include "format/dataspaces.h"
 
 /* --- Hostile files ------------------------------------------------------ */
 
@@ -502,6 +504,42 @@ test_huge_claims (void)
   assert_damaged (error);
 }
 
+/* Hundreds of transforms that cannot be read cost no more than the few that files have. */
+static void
+test_many_transforms (void)
+{
+  g_autoptr (TpdCfbWriter) writer = tpd_cfb_writer_new (3);
+  g_autoptr (TpdSink) sink = tpd_sink_new (NULL, NULL);
+  g_autoptr (TpdSource) source = NULL;
+  g_autoptr (TpdCfb) cfb = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree guint8 *noise = make_noise (5000, 7);
+  TpdDataSpaces spaces = { 0 };
+  FaultSource *counter;
+  guint32 root, info;
+
+  g_assert_true (tpd_cfb_writer_add_storage (writer, TPD_CFB_WRITER_ROOT, TPD_DATASPACES_STORAGE, &root, NULL));
+  g_assert_true (tpd_cfb_writer_add_storage (writer, root, "TransformInfo", &info, NULL));
+  for (guint i = 0; i < 500; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("T%u", i);
+      guint32 storage;
+
+      g_assert_true (tpd_cfb_writer_add_storage (writer, info, name, &storage, NULL));
+      g_assert_true (tpd_cfb_writer_add_bytes (writer, storage, "\006Primary", noise, 5000, NULL));
+    }
+  g_assert_true (tpd_cfb_writer_finish (writer, sink, NULL));
+  source = tpd_sink_to_source (g_steal_pointer (&sink), NULL);
+  counter = fault_source_new (source, FAULT_NONE, 0);
+  cfb = tpd_cfb_open (&counter->base, NULL);
+  g_assert_nonnull (cfb);
+  g_assert_false (tpd_dataspaces_read (cfb, &spaces, &error));
+  g_assert_error (error, TPD_ERROR, TPD_ERROR_NOT_PROTECTED);
+  g_assert_cmpint (counter->reads, <, 250);
+  tpd_dataspaces_clear (&spaces);
+  tpd_source_unref (&counter->base);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -521,5 +559,6 @@ main (int argc, char **argv)
   g_test_add_func ("/cfb/hostile/truncated-at-every-sector", test_truncated);
   g_test_add_func ("/cfb/hostile/noise", test_noise);
   g_test_add_func ("/cfb/hostile/huge-claims", test_huge_claims);
+  g_test_add_func ("/cfb/hostile/many-transforms", test_many_transforms);
   return g_test_run ();
 }

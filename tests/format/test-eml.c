@@ -511,6 +511,27 @@ test_written_inline (void)
   g_assert_null (strstr (mail, "\nX-Evil"));
 }
 
+/* What looks like an id inside of another is none, however often it does. */
+static void
+test_ids_inside_ids (void)
+{
+  g_autoptr (TpdMailContent) content = tpd_mail_content_new ();
+  g_autoptr (GString) html = g_string_new ("<img src=\"cid:acid:b\"> <p>");
+  g_autofree char *mail = NULL;
+
+  for (guint i = 0; i < 100000; i++)
+    g_string_append (html, "cid:");
+  content->body_format = TPD_BODY_HTML;
+  content->code_page = 65001;
+  content->body = g_bytes_new_static (html->str, html->len);
+  add_file (content, "whole.png", "acid:b", FALSE);
+  add_file (content, "end.png", "b", FALSE);
+  tpd_mail_name_attachments (content);
+  mail = write_mail (content, NULL);
+  g_assert_nonnull (strstr (mail, "Content-Disposition: inline;\r\n filename=\"whole.png\""));
+  g_assert_nonnull (strstr (mail, "Content-Disposition: attachment;\r\n filename=\"end.png\""));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -536,6 +557,7 @@ main (int argc, char **argv)
   g_test_add_func ("/eml/written/headers", test_written_headers);
   g_test_add_func ("/eml/written/quoted-printable-is-exact", test_written_exactly);
   g_test_add_func ("/eml/written/shown-parts", test_written_inline);
+  g_test_add_func ("/eml/written/ids-inside-ids", test_ids_inside_ids);
   result = g_test_run ();
   g_bytes_unref (small_rpmsg);
   protector_clear (&protector);

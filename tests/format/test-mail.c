@@ -114,6 +114,33 @@ test_hostile_same_names (void)
     g_assert_true (g_hash_table_add (seen, ((TpdMailAttachment *) g_ptr_array_index (content->attachments, i))->name));
 }
 
+/* The same where each pair of names is cut to what the others are cut to. */
+static void
+test_alike_long_names (void)
+{
+  const guint n = TPD_MAIL_MAX_ATTACHMENTS;
+  g_autoptr (TpdMailContent) content = tpd_mail_content_new ();
+  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autofree char *stem = g_strnfill (TPD_MAIL_NAME_MAX - 5, 'n');
+  guint far = 0;
+
+  for (guint i = 0; i < n; i++)
+    tpd_mail_content_add (content, TPD_ATTACH_FILE)->long_name = g_strdup_printf ("%s%05u", stem, i / 2);
+  tpd_mail_name_attachments (content);
+  for (guint i = 0; i < n; i++)
+    {
+      const char *name = ((TpdMailAttachment *) g_ptr_array_index (content->attachments, i))->name;
+
+      g_assert_true (g_hash_table_add (seen, (gpointer) name));
+      g_assert_cmpuint (strlen (name), <=, TPD_MAIL_NAME_MAX);
+      if (i == 3)
+        g_assert_true (g_str_has_suffix (name, "n0 (3)"));
+      far += strstr (name, " (10") != NULL && g_str_has_suffix (name, ")") && strlen (strstr (name, " (10")) == 9;
+    }
+  /* Those near are taken after a few; nobody tries them all again. */
+  g_assert_cmpuint (far, >, n / 2 - 100);
+}
+
 static void
 test_hostile_counts (void)
 {
@@ -349,6 +376,7 @@ main (int argc, char **argv)
   g_test_add_func ("/mail/names/hostile", test_hostile_names);
   g_test_add_func ("/mail/names/long-keep-extension", test_hostile_long_names);
   g_test_add_func ("/mail/names/unique", test_hostile_same_names);
+  g_test_add_func ("/mail/names/unique-when-cut", test_alike_long_names);
   g_test_add_func ("/mail/attachments/claimed-counts", test_hostile_counts);
   g_test_add_func ("/mail/attachments/unlisted-are-found", test_hostile_no_list);
   g_test_add_func ("/mail/attachments/too-many", test_too_many_attachments);
