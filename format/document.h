@@ -22,7 +22,7 @@
 
 /* Goes up whenever the plaintext or the size of some file may come out
  * differently than before: indexes then ask again. */
-#define TPD_DECODER_VERSION 2
+#define TPD_DECODER_VERSION 3
 
 typedef enum {
   TPD_KIND_PLAIN,

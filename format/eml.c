@@ -29,6 +29,11 @@
 #define SEEN 64
 
 #define NOT_FOUND "The mail says that it is protected, but its part message.rpmsg is missing or damaged."
+/* What stands behind would be lost. */
+#define PARTS_MAX_WORD G_STRINGIFY (TPD_MIME_PARTS_MAX)
+#define TOO_MANY                                                                                                      \
+  "The protected mail is in a wrapper of more than " PARTS_MAX_WORD " parts: save message.rpmsg with a mail program," \
+  " and open it by itself."
 
 /* --- What a mail carries ---------------------------------------------- */
 
@@ -95,6 +100,14 @@ static gboolean
 is_ordinary (const TpdMimeMessage *message, const TpdMimePart *part)
 {
   return !message->is_rpmsg_class && has_visible_beside (message, part);
+}
+
+/* Whether it is taken for a protected mail. `part`: what is or says it; NULL if
+ * there is none among those that were looked at. */
+static gboolean
+is_wrapper (const TpdMimeMessage *message, const TpdMimePart *part)
+{
+  return part != NULL ? !is_ordinary (message, part) : message->is_rpmsg_class;
 }
 
 /* --- Stage 2 ---------------------------------------------------------- */
@@ -196,12 +209,7 @@ read_window (TpdSource *source, Window *window, gboolean *goes_on, GError **erro
 static void
 tell_carried (TpdProbe *probe, const TpdMimeMessage *message)
 {
-  probe->carries_mail = TRUE;
-  if (message->is_followed)
-    tpd_probe_warn (probe, TPD_EML_MAILBOX);
-  else
-    tpd_probe_warn (probe, "The mail is not protected itself, but one that is lies in it and stays as it is: save that"
-                           " (message.rpmsg) with a mail program, and open it by itself.");
+  tpd_probe_tell_carried (probe, message->is_followed ? TPD_EML_MAILBOX : NULL);
 }
 
 static void
@@ -262,7 +270,7 @@ static void
 judge_unstated (const Window *window, const TpdMimeMessage *message, gboolean goes_on, TpdProbe *probe)
 {
   const GByteArray *text = text_of (window);
-  gboolean mentioned = tpd_eml_mentions ((const char *) text->data, text->len);
+  gboolean mentioned = tpd_eml_mentions ((const char *) text->data, text->len, 0);
 
   if (message->is_rpmsg_class && !window->all)
     probe->kind = TPD_KIND_EML;
@@ -295,6 +303,8 @@ judge_window (const Window *window, gboolean goes_on, TpdProbe *probe, GError **
   stated = find_stated (message);
   if (found != NULL ? is_ordinary (message, found) : stated != NULL && message->is_followed)
     tell_carried (probe, message);
+  else if (message->too_many && is_wrapper (message, found != NULL ? found : stated))
+    fail (probe, TPD_VERDICT_TOO_LARGE, TOO_MANY);
   else if (found != NULL && message->is_followed)
     fail (probe, TPD_VERDICT_UNSUPPORTED, TPD_EML_MAILBOX);
   else if (found != NULL)
@@ -354,6 +364,8 @@ find_layout (TpdSource *source, Layout *layout, GError **error)
     g_set_error_literal (error, TPD_ERROR, TPD_ERROR_UNSUPPORTED,
                          "The mail carries a protected one beside other attachments, and does not say that it is"
                          " protected itself: save message.rpmsg with a mail program, and open it by itself.");
+  else if (message->too_many)
+    g_set_error_literal (error, TPD_ERROR, TPD_ERROR_TOO_LARGE, TOO_MANY);
   else if (found == NULL && stated != NULL && stated->encoding == TPD_MIME_OTHER)
     {
       g_autofree char *sentence = encoding_sentence (stated);

@@ -59,12 +59,6 @@ find_folded (const char *data, gsize len, gsize at, const char *word)
   return len;
 }
 
-static gboolean
-contains_folded (const char *data, gsize len, const char *word)
-{
-  return find_folded (data, len, 0, word) < len;
-}
-
 /* The first bytes of message.rpmsg in base64. */
 #define MAGIC_FOLDED "dugeymqr44"
 
@@ -170,19 +164,62 @@ ends_name (const char *text, gsize len, gsize at)
   return start > 0 && (text[start - 1] == '=' || text[start - 1] == '\'');
 }
 
-gboolean
-tpd_eml_mentions (const char *text, gsize len)
+/* The begin of the line of `at`, at `from` or behind. */
+static gsize
+line_begin (const char *text, gsize from, gsize at)
 {
-  guint found = find_hints (text, len, HINT_WORD | HINT_MAGIC);
+  while (at > from && text[at - 1] != '\n' && text[at - 1] != '\r')
+    at--;
+  return at;
+}
+
+/* Whether `at` is in a field of a part: Content-Type, Content-Disposition ...;
+ * TRUE also where the line, or those before that it goes on, are too long to know.
+ * `seen`: a place before it that is in none, 0 if there is none. */
+static gboolean
+is_in_field (const char *text, gsize len, gsize at, gsize seen)
+{
+  static const char start[] = "content-";
+  const gsize from = MAX (at > TPD_EML_BEFORE ? at - TPD_EML_BEFORE : 0, seen);
+  gsize begin = line_begin (text, from, at);
+
+  while (begin > from && (text[begin] == ' ' || text[begin] == '\t'))
+    {
+      gsize end = begin - 1;
+
+      while (end > from && text[end - 1] == '\r')
+        end--;
+      begin = line_begin (text, from, end);
+    }
+  if (begin == from && from > 0)
+    return from > seen;
+  return starts_folded (text + begin, len - begin, start);
+}
+
+/* Whether `word`, in a field of a part, stands in `text` from `at` on. */
+static gboolean
+names_rpmsg (const char *text, gsize len, gsize at, const char *word, gboolean is_name)
+{
+  for (gsize seen = 0; (at = find_folded (text, len, at, word)) < len; at++)
+    {
+      if (is_name && !ends_name (text, len, at))
+        continue;
+      if (is_in_field (text, len, at, seen))
+        return TRUE;
+      seen = at;
+    }
+  return FALSE;
+}
+
+gboolean
+tpd_eml_mentions (const char *text, gsize len, gsize from)
+{
+  guint found = find_hints (text + from, len - from, HINT_WORD | HINT_MAGIC);
 
   if (found != HINT_WORD)
     return found != 0;
-  if (contains_folded (text, len, MAGIC_FOLDED))
-    return TRUE;
-  for (gsize at = 0; (at = find_folded (text, len, at, ".rpmsg")) < len; at++)
-    if (ends_name (text, len, at))
-      return TRUE;
-  return contains_folded (text, len, "x-microsoft-rpmsg-message");
+  return find_folded (text, len, from, MAGIC_FOLDED) < len || names_rpmsg (text, len, from, ".rpmsg", TRUE)
+         || names_rpmsg (text, len, from, "x-microsoft-rpmsg-message", FALSE);
 }
 
 /* --- What stands in front ----------------------------------------------- */

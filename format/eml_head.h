@@ -47,9 +47,13 @@ gboolean tpd_eml_may_become (const guint8 *head, gsize len);
 gboolean tpd_eml_hints (const char *text, gsize len);
 /* Whether `text` has a line that looks like the field of a part: its type or encoding. */
 gboolean tpd_eml_is_parted (const char *text, gsize len);
-/* Whether something in `text` is, or is called, a protected message: its type,
- * its name in a header field, or its first bytes in base64. However deep it is. */
-gboolean tpd_eml_mentions (const char *text, gsize len);
+/* Whether something in `text`, from `from` on, is, or is called, a protected message:
+ * its type or its name in a field of a part, or its first bytes in base64. However
+ * deep it is. Of what is before `from`, TPD_EML_BEFORE bytes count for that. */
+gboolean tpd_eml_mentions (const char *text, gsize len, gsize from);
+
+/* A field longer than that, up to the sign of a protected mail, is taken for one of a part. */
+#define TPD_EML_BEFORE 2048
 
 /* So much of a message is looked at by a probe. */
 #define TPD_EML_WINDOW (256 * 1024)

@@ -12,7 +12,6 @@
 #define LINE_KEPT FIELDS_MAX
 #define BOUNDARY_MAX 250
 #define DEPTH_MAX 16
-#define PARTS_MAX 1000
 #define FIELDS_MAX (32 * 1024)
 /* In which the header block must begin. */
 #define LEAD_MAX 4096
@@ -231,10 +230,11 @@ start_content (Walk *walk, guint64 off)
     .is_visible = is_visible (fields, type, disposition),
   };
   walk->part.name = tpd_mime_file_name (type, disposition);
-  /* An image without a name belongs to the text. */
-  walk->part.is_file = walk->part.is_visible || walk->part.name != NULL
-                       || (type != NULL && !tpd_mime_is_type (type, "text", NULL)
-                           && !tpd_mime_is_type (type, "image", NULL) && !tpd_mime_is_type (type, "multipart", NULL));
+  /* An image without a name belongs to the text. A multipart that is not entered may
+   * hold anything. */
+  walk->part.is_file =
+      walk->part.is_visible || walk->part.name != NULL
+      || (type != NULL && !tpd_mime_is_type (type, "text", NULL) && !tpd_mime_is_type (type, "image", NULL));
   take_encoding (encoding, &walk->part);
 }
 
@@ -247,10 +247,13 @@ part_clear (gpointer data)
 static void
 end_part (Walk *walk)
 {
-  if (walk->in_part && walk->message->parts->len < PARTS_MAX)
+  if (walk->in_part && walk->message->parts->len < TPD_MIME_PARTS_MAX)
     g_array_append_val (walk->message->parts, walk->part);
   else if (walk->in_part)
-    g_free (walk->part.name);
+    {
+      walk->message->too_many = TRUE;
+      g_free (walk->part.name);
+    }
   walk->in_part = FALSE;
 }
 
@@ -392,7 +395,7 @@ tpd_mime_scan (TpdSource *source, GError **error)
     }
   message->parts = g_array_new (FALSE, FALSE, sizeof (TpdMimePart));
   g_array_set_clear_func (message->parts, part_clear);
-  while (!message->is_followed && lines_next (&lines, &line, &own))
+  while (!message->is_followed && !message->too_many && lines_next (&lines, &line, &own))
     {
       message->is_followed = walk.is_mbox && is_next_message (&walk, &line);
       if (!message->is_followed)

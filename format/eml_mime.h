@@ -39,8 +39,11 @@ typedef struct {
   gboolean is_rpmsg_class;          /* Content-Class names a protected message */
   gboolean has_parts;               /* multipart/..., or message/... */
   gboolean is_followed;             /* by another message: a mailbox file (mbox). The walk ended there */
+  gboolean too_many;                /* more than TPD_MIME_PARTS_MAX parts. The walk ended there */
   GArray *parts;                    /* of TpdMimePart: those that are not multipart */
 } TpdMimeMessage;
+
+#define TPD_MIME_PARTS_MAX 1000
 
 /* Errors: those of the source. What is no sound message has fewer parts.
  * (transfer full) */

@@ -9,7 +9,8 @@
 
 #define PIECE (256 * 1024)
 /* Longer than any sign of a protected mail, with what stands around it. */
-#define OVERLAP 128
+#define SIGN_MAX 128
+#define OVERLAP (TPD_EML_BEFORE + SIGN_MAX + 1)
 #define SEARCH_MAX (64 * 1024 * 1024)
 
 gboolean
@@ -27,7 +28,7 @@ tpd_eml_search (TpdSource *source, guint64 from, gboolean *found, GError **error
 
       if (!tpd_source_read_exact (source, data + kept, want, off, error))
         return FALSE;
-      *found = tpd_eml_mentions (data, kept + want);
+      *found = tpd_eml_mentions (data, kept + want, kept > SIGN_MAX ? kept - SIGN_MAX : 0);
       off += want;
       want += kept;
       kept = MIN (want, (gsize) OVERLAP);

@@ -38,3 +38,5 @@ void tpd_probe_fail (TpdProbe *probe, TpdVerdict verdict, const char *format, ..
 void tpd_probe_fail_error (TpdProbe *probe, const GError *error);
 /* Adds a sentence to what it warns of. */
 void tpd_probe_warn (TpdProbe *probe, const char *sentence);
+/* Says of a plain mail that a protected one lies in it: `sentence`, or the usual one if that is NULL. */
+void tpd_probe_tell_carried (TpdProbe *probe, const char *sentence);

@@ -20,10 +20,12 @@
 
 /* Streams up to this size have their chain followed by the probe. */
 #define PROBE_CHAIN_MAX (1024 * 1024)
-/* Attachments that are looked at. */
+/* So many attachments of an item, and items inside of it at whatever depth, are
+ * looked at; more as long as nothing was found, the reads of a probe last, and there
+ * are less than MORE_MAX in all. */
 #define ATTACHMENTS_MAX 32
-/* Items inside of an item that are looked into, at whatever depth. */
 #define ITEMS_MAX 32
+#define MORE_MAX 1000
 /* Reads before the probe reads in large pieces: an item with thousands of
  * recipients has its directory all over the file. */
 #define SMALL_READS 24
@@ -35,6 +37,12 @@
 #define NAME_START "message"
 #define NAME_END ".rpmsg"
 #define SHORT_TEXT 256
+/* A name that is kept. */
+#define NAME_TEXT 1024
+
+#define MANY_CARRIED                                                                                             \
+  "The mail is not protected itself, and has more attachments than are looked at; one of them may be protected:" \
+  " save that (message.rpmsg) with a mail program, and open it by itself."
 
 /* TpdProbe.layout: an entry is valid for any TpdCfb of the same file. */
 typedef struct {
@@ -240,6 +248,7 @@ typedef struct {
   Attachment rpmsg;
   gboolean others;  /* visible ones beside it */
   gboolean carried; /* in an ordinary mail one is a protected mail, or says so */
+  gboolean unknown; /* nothing was found, and not all were looked at */
   GPtrArray *items; /* of const TpdCfbEntry: those that are items, or objects */
 } Found;
 
@@ -250,9 +259,35 @@ found_clear (Found *found)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Found, found_clear)
 
-/* `item`: the root, or an item inside. */
+/* Whether the next attachment of many is worth a look; takes from `*more`. */
 static gboolean
-find_rpmsg (TpdCfb *cfb, const TpdCfbEntry *item, gboolean marked, Found *found, GError **error)
+looks_on (Found *found, guint *more)
+{
+  found->others = TRUE;
+  if (found->rpmsg.is_rpmsg || found->carried)
+    return FALSE;
+  found->unknown = *more == 0;
+  *more -= *more > 0;
+  return !found->unknown;
+}
+
+/* What cannot be followed of many does not undo what was seen before. */
+static gboolean
+ends_search (gboolean many, Found *found, GError *own, GError **error)
+{
+  if (!many || own->code >= TPD_ERROR_STALE)
+    {
+      g_propagate_error (error, own);
+      return FALSE;
+    }
+  g_error_free (own);
+  found->unknown = TRUE;
+  return TRUE;
+}
+
+/* `item`: the root, or an item inside. `*more`: what is left of MORE_MAX. */
+static gboolean
+find_rpmsg (TpdCfb *cfb, const TpdCfbEntry *item, gboolean marked, guint *more, Found *found, GError **error)
 {
   const GPtrArray *list = tpd_cfb_children (cfb, item, error);
   guint n = 0;
@@ -260,15 +295,22 @@ find_rpmsg (TpdCfb *cfb, const TpdCfbEntry *item, gboolean marked, Found *found,
   *found = (Found){ .items = g_ptr_array_new () };
   if (list == NULL)
     return FALSE;
-  for (guint i = 0; i < list->len && n <= ATTACHMENTS_MAX; i++)
+  for (guint i = 0; i < list->len && !found->unknown; i++)
     {
       const TpdCfbEntry *entry = g_ptr_array_index (list, i);
       Attachment attachment;
+      GError *own = NULL;
 
-      if (!is_attachment (entry) || ++n > ATTACHMENTS_MAX)
+      if (!is_attachment (entry))
         continue;
-      if (!look (cfb, entry, marked, &attachment, error))
-        return FALSE;
+      if (++n > ATTACHMENTS_MAX && !looks_on (found, more))
+        break;
+      if (!look (cfb, entry, marked && n <= ATTACHMENTS_MAX, &attachment, &own))
+        {
+          if (!ends_search (n > ATTACHMENTS_MAX, found, own, error))
+            return FALSE;
+          break;
+        }
       if (!found->rpmsg.is_rpmsg && attachment.data != NULL
           && (attachment.is_rpmsg || (marked && attachment.says_rpmsg)))
         found->rpmsg = attachment;
@@ -278,30 +320,34 @@ find_rpmsg (TpdCfb *cfb, const TpdCfbEntry *item, gboolean marked, Found *found,
       if (attachment.item != NULL)
         g_ptr_array_add (found->items, (gpointer) attachment.item);
     }
-  found->others |= n > ATTACHMENTS_MAX;
   if (!marked && (found->others || !found->rpmsg.is_rpmsg))
     found->rpmsg = (Attachment){ 0 };
   found->carried &= found->rpmsg.data == NULL;
   return TRUE;
 }
 
-/* Whether one of `items`, or what is inside of them, has a protected mail. */
+/* Whether one of the items that `found` has, or what is inside of them, has a
+ * protected mail: sets `found->carried` or `found->unknown`. */
 static gboolean
-items_carry (TpdCfb *cfb, const GPtrArray *items, gboolean *carried, GError **error)
+look_into_items (TpdCfb *cfb, guint *more, Found *found, GError **error)
 {
   g_autoptr (GPtrArray) waiting = g_ptr_array_new ();
 
-  for (guint i = 0; i < items->len; i++)
-    g_ptr_array_add (waiting, g_ptr_array_index (items, i));
-  for (guint i = 0; i < waiting->len && i < ITEMS_MAX && !*carried; i++)
+  for (guint i = 0; i < found->items->len; i++)
+    g_ptr_array_add (waiting, g_ptr_array_index (found->items, i));
+  for (guint i = 0; i < waiting->len && !found->carried && !found->unknown; i++)
     {
-      g_auto (Found) found = { 0 };
+      g_auto (Found) inside = { 0 };
+      GError *own = NULL;
 
-      if (!find_rpmsg (cfb, g_ptr_array_index (waiting, i), FALSE, &found, error))
-        return FALSE;
-      *carried = found.carried || found.rpmsg.data != NULL;
-      for (guint j = 0; j < found.items->len && waiting->len < ITEMS_MAX; j++)
-        g_ptr_array_add (waiting, g_ptr_array_index (found.items, j));
+      if (i >= ITEMS_MAX && !looks_on (found, more))
+        break;
+      if (!find_rpmsg (cfb, g_ptr_array_index (waiting, i), FALSE, more, &inside, &own))
+        return ends_search (i >= ITEMS_MAX, found, own, error);
+      found->carried = inside.carried || inside.rpmsg.data != NULL;
+      found->unknown = inside.unknown;
+      for (guint j = 0; j < inside.items->len; j++)
+        g_ptr_array_add (waiting, g_ptr_array_index (inside.items, j));
     }
   return TRUE;
 }
@@ -309,19 +355,18 @@ items_carry (TpdCfb *cfb, const GPtrArray *items, gboolean *carried, GError **er
 /* Whether the ordinary mail has a protected one in it. What cannot be followed
  * is searched. FALSE with error only when it cannot be read. */
 static gboolean
-carries (TpdSource *source, TpdCfb *cfb, const Found *found, gboolean *carried, GError **error)
+carries (TpdSource *source, TpdCfb *cfb, guint *more, Found *found, GError **error)
 {
   g_autoptr (GError) own = NULL;
 
-  *carried = found->carried;
-  if (*carried || items_carry (cfb, found->items, carried, &own))
+  if (found->carried || look_into_items (cfb, more, found, &own))
     return TRUE;
   if (own->code >= TPD_ERROR_STALE)
     {
       g_propagate_error (error, g_steal_pointer (&own));
       return FALSE;
     }
-  *carried = search_rpmsg (source);
+  found->carried = search_rpmsg (source);
   return TRUE;
 }
 
@@ -348,14 +393,6 @@ check_rpmsg (TpdCfb *cfb, const Attachment *rpmsg, TpdProbe *probe)
 }
 
 static void
-tell_carried (TpdProbe *probe)
-{
-  probe->carries_mail = TRUE;
-  tpd_probe_warn (probe, "The mail is not protected itself, but one that is lies in it (message.rpmsg) and stays as"
-                         " it is: save that with a mail program, and open it by itself.");
-}
-
-static void
 msg_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
 {
   g_autoptr (GError) error = NULL;
@@ -363,7 +400,8 @@ msg_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
   g_autoptr (TpdCfb) cfb = tpd_cfb_open (wide, &error);
   g_auto (TpdMsgTable) table = { 0 };
   const TpdCfbEntry *properties = NULL;
-  gboolean marked, carried;
+  guint more = MORE_MAX;
+  gboolean marked;
   g_auto (Found) found = { 0 };
   Layout *layout;
 
@@ -375,17 +413,17 @@ msg_probe (TpdSource *source, const guint8 *head, gsize len, TpdProbe *probe)
   if (properties == NULL)
     return;
   if (!tpd_msg_table_read (&table, cfb, tpd_cfb_root (cfb), TRUE, &error) || !read_marks (cfb, &table, &marked, &error)
-      || !find_rpmsg (cfb, tpd_cfb_root (cfb), marked, &found, &error))
+      || !find_rpmsg (cfb, tpd_cfb_root (cfb), marked, &more, &found, &error))
     {
       fail_unreadable (wide, error, probe);
       return;
     }
   if (found.rpmsg.data == NULL)
     {
-      if (!carries (wide, cfb, &found, &carried, &error))
+      if (!carries (wide, cfb, &more, &found, &error))
         tpd_probe_fail_error (probe, error);
-      else if (carried)
-        tell_carried (probe);
+      else if (found.carried || found.unknown)
+        tpd_probe_tell_carried (probe, found.carried ? NULL : MANY_CARRIED);
       return;
     }
   probe->kind = TPD_KIND_MSG;
@@ -428,11 +466,10 @@ write_mail (const TpdMailContent *content, TpdSource *source, TpdMailForm form, 
 static gboolean
 read_name (TpdCfb *cfb, const TpdCfbEntry *storage, guint code_page, TpdMailAttachment *attachment, GError **error)
 {
-  return tpd_msg_read_text (cfb, storage, TPD_MSG_ATTACH_LONG_NAME, code_page, SHORT_TEXT, &attachment->long_name,
-                            error)
+  return tpd_msg_read_text (cfb, storage, TPD_MSG_ATTACH_LONG_NAME, code_page, NAME_TEXT, &attachment->long_name, error)
          && tpd_msg_read_text (cfb, storage, TPD_MSG_ATTACH_SHORT_NAME, code_page, SHORT_TEXT, &attachment->short_name,
                                error)
-         && tpd_msg_read_text (cfb, storage, TPD_MSG_DISPLAY_NAME, code_page, SHORT_TEXT, &attachment->display_name,
+         && tpd_msg_read_text (cfb, storage, TPD_MSG_DISPLAY_NAME, code_page, NAME_TEXT, &attachment->display_name,
                                error);
 }
 
@@ -472,11 +509,11 @@ add_others (TpdMailContent *content, TpdSource *source, const Layout *layout, Tp
   g_autoptr (TpdCfb) cfb = tpd_cfb_open (source, error);
   const GPtrArray *list = cfb != NULL ? tpd_cfb_children (cfb, tpd_cfb_root (cfb), error) : NULL;
   g_auto (TpdMsgTable) table = { 0 };
-  guint n = 0;
+  guint n = 0, empty = 0;
 
   if (list == NULL || !tpd_msg_table_read (&table, cfb, tpd_cfb_root (cfb), TRUE, error))
     return FALSE;
-  for (guint i = 0; i < list->len && n < TPD_MSG_MAX_OBJECTS; i++)
+  for (guint i = 0; i < list->len; i++)
     {
       const TpdCfbEntry *entry = g_ptr_array_index (list, i);
       Attachment other;
@@ -485,15 +522,30 @@ add_others (TpdMailContent *content, TpdSource *source, const Layout *layout, Tp
         continue;
       if (!look (cfb, entry, FALSE, &other, error))
         return FALSE;
-      if (!other.visible || (other.data == NULL && other.item == NULL)
-          || (other.data != NULL && other.data->id == layout->data.id))
+      if (!other.visible || (other.data != NULL && other.data->id == layout->data.id))
         continue;
+      if (other.data == NULL && other.item == NULL)
+        {
+          empty++;
+          continue;
+        }
+      if (n == TPD_MSG_MAX_OBJECTS)
+        {
+          g_set_error (error, TPD_ERROR, TPD_ERROR_TOO_LARGE,
+                       "The wrapper has more than %d attachments beside the mail.", TPD_MSG_MAX_OBJECTS);
+          return FALSE;
+        }
       if (!add_other (content, cfb, entry, &other, tpd_msg_code_page (&table), budget, error))
         return FALSE;
       n++;
     }
   if (n > 0)
     tpd_mail_content_warn (content, "The wrapper has %u more attachments, which stand behind those of the mail.", n);
+  if (empty > 0)
+    tpd_mail_content_warn (content,
+                           "Attachments of the wrapper were left out because they have no content (links to files,"
+                           " perhaps): %u.",
+                           empty);
   tpd_mail_name_attachments (content);
   return TRUE;
 }

@@ -103,6 +103,16 @@ tpd_probe_warn (TpdProbe *probe, const char *sentence)
   probe->warnings[n + 1] = NULL;
 }
 
+void
+tpd_probe_tell_carried (TpdProbe *probe, const char *sentence)
+{
+  probe->carries_mail = TRUE;
+  tpd_probe_warn (probe, sentence != NULL ? sentence
+                                          : "The mail is not protected itself, but one that is lies in it and stays as"
+                                            " it is: save that (message.rpmsg) with a mail program, and open it by"
+                                            " itself.");
+}
+
 /* The first bytes of the file: all there are, or TPD_HEAD_SIZE. */
 static gboolean
 read_head (TpdSource *source, TpdBudget *budget, guint8 head[TPD_HEAD_SIZE], gsize *len, GError **error)

@@ -68,6 +68,8 @@ error_code_of (TpdVerdict verdict)
     {
     case TPD_VERDICT_UNSUPPORTED:
       return TPD_ERROR_UNSUPPORTED;
+    case TPD_VERDICT_TOO_LARGE:
+      return TPD_ERROR_TOO_LARGE;
     case TPD_VERDICT_IO_ERROR:
       return TPD_ERROR_ERRNO;
     default:

@@ -330,6 +330,126 @@ test_others_are_kept (void)
   g_assert_nonnull (strstr (text, "\r\n\r\ndmlzaWJsZQ=="));
 }
 
+/* An attachment of the wrapper that has no bytes: a link to a file. */
+static void
+item_link (MadeItem *made, const char *name)
+{
+  TpdMsgObject part = item_part (made, TPD_MSG_ATTACH, made->n_attachments++);
+
+  item_text (&part, TPD_MSG_ATTACH_LONG_NAME, name);
+  item_value (&part, ITEM_TAG (ATTACH_METHOD, LONG), 7);
+  item_end_part (&part);
+}
+
+/* Its name is kept when it is long; one without content is told. */
+static void
+test_others_are_told (void)
+{
+  g_autoptr (GBytes) rpmsg = made_rpmsg ();
+  MadeItem *made = item_new (TRUE, 1252);
+  g_autofree char *stem = g_strnfill (150, 'n');
+  g_autofree char *name = g_strconcat (stem, ".txt", NULL);
+  g_autofree char *kept = NULL;
+  g_autoptr (TpdSource) source = NULL, result = NULL;
+  g_autoptr (TpdDocument) document = NULL;
+  g_autoptr (TpdCfb) cfb = NULL;
+  g_autoptr (GError) error = NULL;
+  const TpdCfbEntry *first = NULL;
+
+  item_text (&made->item, TPD_MSG_MESSAGE_CLASS, "IPM.Note.rpmsg.Microsoft.Voicemail");
+  item_file (made, name, "text/plain", "visible", 7);
+  item_link (made, "link.docx");
+  item_file (made, "message.rpmsg", "", g_bytes_get_data (rpmsg, NULL), g_bytes_get_size (rpmsg));
+  source = item_finish (made);
+  document = open_as (source, TPD_MAIL_NATIVE, NULL, &error);
+  g_assert_no_error (error);
+  g_assert_nonnull (document->warnings);
+  g_assert_true (g_strv_contains ((const char *const *) document->warnings,
+                                  "Attachments of the wrapper were left out because they have no content (links to"
+                                  " files, perhaps): 1."));
+  result = open_good (source, TPD_MAIL_NATIVE);
+  cfb = cfb_reopen (result);
+  g_assert_true (tpd_cfb_find (cfb, NULL, TPD_MSG_ATTACH "00000000", &first, NULL));
+  g_assert_true (tpd_msg_read_text (cfb, first, TPD_MSG_ATTACH_LONG_NAME, 1252, 4096, &kept, NULL));
+  g_assert_cmpstr (kept, ==, name);
+}
+
+/* An ordinary item that has the protected mail behind so many others. */
+static TpdSource *
+make_crowd (guint others, gboolean protected)
+{
+  g_autoptr (GBytes) rpmsg = made_rpmsg ();
+  MadeItem *made = item_new (TRUE, 1252);
+
+  for (guint i = 0; i < others; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("%u.txt", i);
+
+      item_file (made, name, "text/plain", "visible", 7);
+    }
+  if (protected)
+    item_file (made, "message.rpmsg", "", g_bytes_get_data (rpmsg, NULL), g_bytes_get_size (rpmsg));
+  return item_finish (made);
+}
+
+/* However many attachments stand before it. */
+static void
+test_carried_behind_many (void)
+{
+  static const struct {
+    guint others;
+    gboolean protected, told;
+  } cases[] = {
+    { 31, TRUE, TRUE },
+    { 32, TRUE, TRUE },
+    { 60, TRUE, TRUE },
+    { 200, TRUE, TRUE },
+    { 31, FALSE, FALSE },
+    { 60, FALSE, FALSE },
+    { 200, FALSE, FALSE },
+    /* Nobody looks at so many. */
+    { 1200, TRUE, TRUE },
+    { 1200, FALSE, TRUE },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (TpdSource) source = make_crowd (cases[i].others, cases[i].protected);
+      g_autoptr (TpdProbe) probe = probe_bounded (source);
+
+      g_test_message ("case %" G_GSIZE_FORMAT, i);
+      g_assert_cmpint (probe->verdict, ==, TPD_VERDICT_NOT_PROTECTED);
+      g_assert_cmpint (probe->carries_mail, ==, cases[i].told);
+      g_assert_cmpint (probe->warnings != NULL, ==, cases[i].told);
+    }
+}
+
+/* Nor however many items, one of which has it. */
+static void
+test_carried_in_one_of_many (void)
+{
+  for (guint protected = 0; protected < 2; protected ++)
+    {
+      g_autoptr (TpdSource) plain = make_crowd (1, FALSE), last = make_crowd (1, protected);
+      g_autoptr (TpdMailContent) content = tpd_mail_content_new ();
+      g_autoptr (TpdSink) sink = tpd_sink_new (NULL, NULL);
+      g_autoptr (TpdSource) outer = NULL;
+      g_autoptr (TpdProbe) probe = NULL;
+
+      content->body_format = TPD_BODY_PLAIN;
+      content->code_page = 65001;
+      content->body = g_bytes_new_static ("see below", 9);
+      for (guint i = 0; i < 50; i++)
+        tpd_mail_content_add (content, TPD_ATTACH_MESSAGE)->source = tpd_source_ref (i == 49 ? last : plain);
+      tpd_mail_name_attachments (content);
+      g_assert_true (tpd_mail_write_msg (content, NULL, NULL, sink, NULL));
+      outer = tpd_sink_to_source (g_steal_pointer (&sink), NULL);
+      probe = probe_bounded (outer);
+      g_assert_cmpint (probe->verdict, ==, TPD_VERDICT_NOT_PROTECTED);
+      g_assert_cmpint (probe->carries_mail, ==, protected);
+    }
+}
+
 /* An ordinary item with `inner` attached, as one of its own kind. */
 static TpdSource *
 wrap_item (TpdSource *inner)
@@ -565,7 +685,10 @@ main (int argc, char **argv)
   g_test_add_func ("/msg/probe/ordinary-is-plain", test_ordinary_share);
   g_test_add_func ("/msg/probe/marks", test_marks);
   g_test_add_func ("/msg/probe/others-are-kept", test_others_are_kept);
+  g_test_add_func ("/msg/probe/others-are-told", test_others_are_told);
   g_test_add_func ("/msg/probe/carried", test_carried);
+  g_test_add_func ("/msg/probe/carried-behind-many", test_carried_behind_many);
+  g_test_add_func ("/msg/probe/carried-in-one-of-many", test_carried_in_one_of_many);
   g_test_add_func ("/msg/probe/name-without-magic", test_no_magic);
   g_test_add_func ("/msg/probe/many-recipients", test_many_recipients);
   g_test_add_func ("/msg/refused/too-many-recipients", test_too_many_recipients);

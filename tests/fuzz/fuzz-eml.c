@@ -26,7 +26,7 @@ check_head (const uint8_t *data, size_t size)
     g_assert (tpd_eml_may_become (data, TPD_PROBE_FIRST));
   for (gsize i = 0; i + 5 <= size && !word; i++)
     word = g_ascii_strncasecmp (text + i, "rpmsg", 5) == 0;
-  g_assert (hinted || (!word && !tpd_eml_mentions (text, size)));
+  g_assert (hinted || (!word && !tpd_eml_mentions (text, size, 0)));
   tpd_eml_lead (text, len, &lead);
   g_assert (lead.len <= len);
   for (TpdEmlForm form = TPD_EML_BYTES; form <= TPD_EML_EMLX; form++)
@@ -41,7 +41,7 @@ check_search (TpdSource *source, const uint8_t *data, size_t size)
   gboolean found = FALSE;
 
   if (size < TPD_EML_WINDOW && tpd_eml_search (source, 0, &found, NULL))
-    g_assert (found == tpd_eml_mentions ((const char *) data, size));
+    g_assert (found == tpd_eml_mentions ((const char *) data, size, 0));
 }
 
 static void

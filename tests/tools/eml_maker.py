@@ -107,6 +107,16 @@ BIG = b"".join(b"line %d of a text that goes on\n" % number for number in range(
 BIG_PART = part({"Content-Type": "text/plain"}, BIG)
 BIG_IMAGE = part({"Content-Type": "image/png", "Content-Transfer-Encoding": "base64", "Content-ID": "<i@x>"},
                  base64.encodebytes(bytes(range(256)) * 2000))
+# The name of a protected part in fields alone: nothing else tells it from outside.
+NAMED_FORWARD = part({"Content-Type": "message/rfc822"}, mail(
+    TEXT_PART, rpmsg_part("quoted-printable", Content_Type="application/octet-stream",
+                          Content_Disposition="attachment;\n\tsize=5;\n filename=message.rpmsg"), marked=False,
+    boundary="inner"))
+TALK = (b"Open the file with name=message.rpmsg, or filename=\"message.rpmsg\".\n"
+        b"The type is application/x-microsoft-rpmsg-message.\n\n To the right:\n name=message.rpmsg\n")
+TALK_PART = part({"Content-Type": "text/plain"}, TALK)
+SMALL_PARTS = [b"\nx\n"] * 1100
+CLOSED_PART = mail(OTHER_PART, headers={}, marked=False, boundary="b" * 300, before=[("Content-ID", "<closed@x>")])
 MBOX_LINE = b"From a@contoso.example Mon Mar  7 09:00:00 2022\n"
 PLAIN_MAIL = b"".join(f"{name}: {value}\n".encode() for name, value in HEADERS.items()) + b"\nplain text\n"
 
@@ -207,7 +217,14 @@ CASES = {
     "bounce.eml": (PLAIN_MAIL + b"--- Below this line is a copy of the message.\n\nReturn-Path: <a@b>\n"
                    + mail(part({"Content-Type": "text/plain"}, BIG[:90000]), rpmsg_part()), "told"),
     "deep.eml": (deep(20), "told"),
-    "many-parts.eml": (mail(*[b"\nx\n"] * 1100, rpmsg_part(), marked=False), "told"),
+    "many-parts.eml": (mail(*SMALL_PARTS, rpmsg_part(), marked=False), "told"),
+    # Nothing of a wrapper is lost without a word.
+    "many-beside.eml": (mail(rpmsg_part(), *SMALL_PARTS), "too-large"),
+    "many-beside-unmarked.eml": (mail(TEXT_PART, rpmsg_part(), *SMALL_PARTS, marked=False), "too-large"),
+    "many-before.eml": (mail(*SMALL_PARTS, rpmsg_part()), "too-large"),
+    "many-files.eml": (mail(TEXT_PART, rpmsg_part(), *[OTHER_PART] * 1000), "too-large"),
+    "many-told.eml": (mail(TEXT_PART, rpmsg_part(), *[OTHER_PART] * 1000, marked=False), "told"),
+    "closed-beside.eml": (mail(TEXT_PART, rpmsg_part(), CLOSED_PART), "ok"),
     "long-boundary.eml": (usual(marked=False, boundary="b" * 300), "told"),
     "nul-in-field.eml": (usual(marked=False).replace(b'multipart/mixed; ', b'multipart/mixed;\0 '), "told"),
     "cr-cr-lf.eml": (usual(marked=False).replace(b"\n", b"\r\r\n"), "told"),
@@ -215,6 +232,8 @@ CASES = {
     "no-semicolon.eml": (usual(content_type="multipart/mixed boundary=b1", marked=False), "told"),
     # Inside ordinary mail.
     "forward.eml": (mail(TEXT_PART, FORWARD, marked=False, boundary="outer"), "told"),
+    "forward-named.eml": (mail(TEXT_PART, NAMED_FORWARD, marked=False, boundary="outer"), "told"),
+    "forward-named-crlf.eml": (crlf(mail(TEXT_PART, NAMED_FORWARD, marked=False, boundary="outer")), "told"),
     "attached.eml": (mail(TEXT_PART, rpmsg_part(), OTHER_PART, marked=False), "told"),
     "attached-octets.eml": (mail(TEXT_PART, OTHER_PART, rpmsg_part(Content_Type="application/octet-stream"),
                                  marked=False), "told"),
@@ -238,6 +257,7 @@ CASES = {
     "winmail.eml": (mail(TEXT_PART, part({"Content-Type": "application/ms-tnef; name=winmail.dat"}, b"x\n")), "told"),
     "behind-marked.eml": (mail(BIG_PART, rpmsg_part()), "ok"),
     "behind-forward.eml": (mail(BIG_PART, FORWARD, marked=False, boundary="outer"), "told"),
+    "behind-named.eml": (mail(BIG_PART, NAMED_FORWARD, marked=False, boundary="outer"), "told"),
     # Mailboxes.
     "several.mbox": (MBOX_LINE + usual(marked=False) + b"\n" + MBOX_LINE + PLAIN_MAIL, "unsupported"),
     "last.mbox": (MBOX_LINE + PLAIN_MAIL + b"\n" + MBOX_LINE + usual(), "told"),
@@ -261,6 +281,10 @@ CASES = {
     "plain-big.eml": (mail(BIG_PART, BIG_IMAGE, marked=False), "plain"),
     "plain-talk.eml": (mail(part({"Content-Type": "text/plain"}, b"open the file message.rpmsg, or \"message.rpmsg\"\n"),
                             BIG_PART, marked=False), "plain"),
+    "plain-talk-of-names.eml": (mail(TALK_PART, OTHER_PART, marked=False), "plain"),
+    "plain-talk-crlf.eml": (crlf(mail(TALK_PART, OTHER_PART, marked=False)), "plain"),
+    "plain-talk-behind.eml": (mail(BIG_PART, TALK_PART, OTHER_PART, marked=False), "plain"),
+    "plain-talk.mbox": ((MBOX_LINE + PLAIN_MAIL + TALK + b"\n") * 2000, "plain"),
     "plain-image-name.eml": (mail(TEXT_PART, part({"Content-Type": "image/png; name*=utf-8''a%20b.png",
                                                    "Content-Disposition": "attachment; filename*0=a; filename*1=b"},
                                                   b"x\n"), marked=False), "plain"),

@@ -21,6 +21,8 @@ def sha256(data):
 OTHERS = {
     "attached-marked.eml": [("a.csv", b"1,2,3\n")],
     "attached-encodings.eml": [("Übersicht.bin", bytes(range(256))), ("größe.txt", "1 €\n".encode()), ("c.txt", b"text")],
+    # What cannot be taken apart is kept as it is.
+    "closed-beside.eml": [("attachment", eml_maker.CLOSED_PART.split(b"\n\n", 1)[1])],
     "attached-inline.eml": [("inline.pdf", b"a"), ("id.pdf", b"b"), ("table.csv", b"c")],
 }
 
@@ -70,7 +72,7 @@ class Mails(unittest.TestCase):
                 self.assertEqual({name for name, line in lines.items()
                                   if line["verdict"] == "not-protected" and line["warnings"]},
                                  self.expected("told").keys())
-                for word in ("damaged", "unsupported"):
+                for word in ("damaged", "unsupported", "too-large"):
                     self.assertEqual({name for name, line in lines.items() if line["verdict"] == word},
                                      self.expected(word).keys())
         result = tool.run("preflight", "--json", "--index", index, "--keyring", tool.KEYRING, self.folder)
@@ -132,6 +134,14 @@ class Mails(unittest.TestCase):
                     self.check_mail((out / name).read_bytes(), *OTHERS.get(name, ()))
                 else:
                     self.assertFalse((out / name).exists())
+
+    def test_wrapper_of_too_many_parts_is_refused(self):
+        """Also where a probe does not see them."""
+        path = tool.SCRATCH / "many-behind.eml"
+        path.write_bytes(eml_maker.mail(eml_maker.rpmsg_part(), eml_maker.BIG_PART, *[eml_maker.OTHER_PART] * 1000))
+        result = tool.run("cat", "--keyring", tool.KEYRING, path)
+        self.assertEqual((result.status, result.stdout), (1, b""))
+        self.assertIn(": too-large: The protected mail is in a wrapper of more than 1000 parts", result.stderr)
 
     def test_cat_tells_what_it_sees(self):
         result = tool.run("cat", "--keyring", tool.KEYRING, self.folder / "forward.eml")
