@@ -18,8 +18,10 @@
 
 #include "base/io.h"
 
-/* As many wait for the kernel. */
-#define MAX_WAITING 2
+/* As many wait for the kernel while it mostly reads. */
+#define WAITING_TO_READ 2
+/* Requests of READ more than of others until that is so; until it is not, vice versa. */
+#define MOSTLY 16
 /* Requests in a row that left nobody waiting: there are several readers. */
 #define CROWD 16
 #define WAKE_US 10000
@@ -36,6 +38,8 @@ struct _TpdLoop {
   guint max_workers;
   int waiting; /* atomic: threads that wait for the kernel, or are about to */
   int crowded; /* atomic, roughly: requests in a row that left nobody waiting */
+  int reads;   /* atomic, roughly: READ more than others, 0 to MOSTLY */
+  int reading; /* atomic: it mostly reads */
   int over;    /* atomic: all threads shall end */
 
   GMutex lock;
@@ -92,10 +96,10 @@ tpd_loop_busy (TpdLoop *loop)
 static void
 wait_for_turn (TpdLoop *loop)
 {
-  if (g_atomic_int_add (&loop->waiting, 1) < MAX_WAITING)
+  if (g_atomic_int_add (&loop->waiting, 1) < WAITING_TO_READ || !g_atomic_int_get (&loop->reading))
     return;
   g_mutex_lock (&loop->lock);
-  if (g_atomic_int_add (&loop->waiting, -1) > MAX_WAITING)
+  if (g_atomic_int_add (&loop->waiting, -1) > WAITING_TO_READ && g_atomic_int_get (&loop->reading))
     {
       loop->parked++;
       while (loop->called == 0 && !g_atomic_int_get (&loop->over))
@@ -117,6 +121,32 @@ is_read (const struct fuse_buf *request)
 }
 
 static void
+set_reading (TpdLoop *loop, gboolean reading)
+{
+  g_mutex_lock (&loop->lock);
+  g_atomic_int_set (&loop->reading, reading);
+  if (!reading)
+    {
+      loop->called = loop->parked;
+      g_cond_broadcast (&loop->parked_cond);
+    }
+  g_mutex_unlock (&loop->lock);
+}
+
+/* Nobody minds if a request is counted twice, or not at all. */
+static void
+note_kind (TpdLoop *loop, gboolean read)
+{
+  int reads = g_atomic_int_get (&loop->reads), changed = CLAMP (reads + (read ? 1 : -1), 0, MOSTLY);
+
+  if (changed == reads)
+    return;
+  g_atomic_int_set (&loop->reads, changed);
+  if (changed == (read ? MOSTLY : 0) && g_atomic_int_get (&loop->reading) != read)
+    set_reading (loop, read);
+}
+
+static void
 before_waiting (gpointer data)
 {
   tpd_loop_busy (data);
@@ -125,11 +155,12 @@ before_waiting (gpointer data)
 static void
 process (TpdLoop *loop, struct fuse_buf *request, gboolean alone)
 {
-  gboolean quick = is_read (request);
+  gboolean read = is_read (request), quick = FALSE;
 
+  note_kind (loop, read);
   if (alone)
-    quick = quick && g_atomic_int_add (&loop->crowded, 1) < CROWD;
-  else
+    quick = g_atomic_int_add (&loop->crowded, 1) < CROWD && read;
+  else if (g_atomic_int_get (&loop->crowded) > 0)
     g_atomic_int_set (&loop->crowded, 0);
   if (alone && !quick)
     tpd_loop_busy (loop);

@@ -2,12 +2,14 @@
 /*
  * The threads that answer the kernel.
  *
- * The kernel gives a request to the thread that has waited longest. One reader
- * has one request at a time, so of many threads that wait each is woken in turn,
- * with cold caches and often on another processor, which takes longer than the
- * answer. Therefore no more than two of them wait for the kernel; the rest is
- * parked, and started only when it is needed. Whoever takes a request and leaves
- * nobody waiting wakes one that is parked.
+ * The kernel gives a request to the thread that has waited longest, so that threads
+ * with nothing to do take turns. One reader has one request at a time, and of many
+ * threads each would be woken for it with cold caches, often on another processor,
+ * which takes longer than the answer. Therefore no more than two wait for the kernel
+ * while it mostly reads, and the rest is parked; who takes a request and leaves nobody
+ * waiting wakes one of them. (For requests that the kernel itself waits for, as all
+ * others are, many threads that wait are better: docs/performance.md.) Threads are
+ * started only when they are needed.
  *
  * Short reads are so quick, as long as the source lies in the page cache, that
  * waking another thread takes longer: they do so only when they have to wait for

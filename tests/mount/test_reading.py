@@ -139,12 +139,12 @@ class Reading(harness.Scratch):
             mount.process.terminate()
             self.assertEqual(mount.process.wait(10), 0)
 
-    def test_short_reads_that_wait_for_the_disk_leave_somebody_to_answer(self):
+    def waiting_reads(self, before):
         """With four threads three readers may wait, of which the kernel asks for one page each."""
         protected = next(e for e in harness.manifest()
                          if e["kind"] == "pfile" and e["open"] and e["compare"] == "bytes" and e["plain_size"] > 4 * KIB)
-        self.write("f", content(64 * KIB))
-        self.write("g", content(65 * KIB))
+        self.write("f", content(128 * KIB))
+        self.write("g", content(129 * KIB))
         shutil.copy(os.path.join(harness.FIXTURES, "share", protected["path"]), os.path.join(self.dir, "p.pfile"))
         os.mkdir(os.path.join(self.dir, "folder"))
         with GatedMount(self.dir, ["-o", "passthrough=off,cache=always", "--threads=4", "--names=source"], "reads") as mount, \
@@ -153,6 +153,8 @@ class Reading(harness.Scratch):
             for fd in files:
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
                 os.pread(fd, 1, 4 * KIB)  # the kernel has the attributes now
+            for page in range(2, 2 + before):
+                os.pread(files[0], 1, page * 4 * KIB)
             mount.shut_gate()
             try:
                 pages = []
@@ -165,12 +167,18 @@ class Reading(harness.Scratch):
             finally:
                 mount.open_gate()
             self.assertEqual([pages[0].result(10), pages[1].result(10)],
-                             [content(64 * KIB)[:4 * KIB], content(65 * KIB)[:4 * KIB]])
+                             [content(128 * KIB)[:4 * KIB], content(129 * KIB)[:4 * KIB]])
             whole = read(mount("p.pfile"))
             self.assertEqual(hashlib.sha256(whole).hexdigest(), protected["plain_sha256"])
             self.assertEqual(pages[2].result(10), whole[:4 * KIB])
             for fd in files:
                 os.close(fd)
+
+    def test_short_reads_that_wait_for_the_disk_leave_somebody_to_answer(self):
+        self.waiting_reads(0)
+
+    def test_also_when_threads_are_parked_because_it_mostly_reads(self):
+        self.waiting_reads(30)
 
 
 if __name__ == "__main__":
