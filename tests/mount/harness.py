@@ -30,6 +30,7 @@ ERRNO = {
     "no-key": errno.ENOKEY,
     "damaged": errno.EBADMSG,
     "unsupported": errno.EOPNOTSUPP,
+    "too-large": errno.EFBIG,
 }
 
 
