@@ -21,6 +21,8 @@
 #define PLACES 64
 /* A name of a file, and of a header field. */
 #define NAME_LEN_MAX 64
+/* The line that begins uuencode. */
+#define UUENCODE_MAX 100
 
 /* --- Searching text ----------------------------------------------------- */
 
@@ -164,6 +166,23 @@ ends_name (const char *text, gsize len, gsize at)
   return start > 0 && (text[start - 1] == '=' || text[start - 1] == '\'');
 }
 
+gboolean
+tpd_eml_begins_uuencode (const char *line, gsize len)
+{
+  static const char start[] = "begin ", end[] = ".rpmsg";
+  gsize at = sizeof start - 1;
+
+  if (len < sizeof start || memcmp (line, start, at) != 0)
+    return FALSE;
+  while (at < len && line[at] >= '0' && line[at] <= '7')
+    at++;
+  if (at < sizeof start + 2 || at >= len || line[at] != ' ')
+    return FALSE;
+  while (len > at && g_ascii_isspace (line[len - 1]))
+    len--;
+  return len - at > sizeof end && g_ascii_strncasecmp (line + len - (sizeof end - 1), end, sizeof end - 1) == 0;
+}
+
 /* The begin of the line of `at`, at `from` or behind. */
 static gsize
 line_begin (const char *text, gsize from, gsize at)
@@ -196,12 +215,25 @@ is_in_field (const char *text, gsize len, gsize at, gsize seen)
   return starts_folded (text + begin, len - begin, start);
 }
 
+/* Whether the name that ends at `at` stands where uuencode begins. */
+static gboolean
+is_uuencoded (const char *text, gsize len, gsize at)
+{
+  const gsize begin = line_begin (text, at > UUENCODE_MAX ? at - UUENCODE_MAX : 0, at);
+  const gsize most = at + MIN (len - at, (gsize) UUENCODE_MAX);
+  const char *end = memchr (text + at, '\n', most - at);
+
+  return tpd_eml_begins_uuencode (text + begin, (end != NULL ? (gsize) (end - text) : most) - begin);
+}
+
 /* Whether `word`, in a field of a part, stands in `text` from `at` on. */
 static gboolean
 names_rpmsg (const char *text, gsize len, gsize at, const char *word, gboolean is_name)
 {
   for (gsize seen = 0; (at = find_folded (text, len, at, word)) < len; at++)
     {
+      if (is_name && is_uuencoded (text, len, at))
+        return TRUE;
       if (is_name && !ends_name (text, len, at))
         continue;
       if (is_in_field (text, len, at, seen))

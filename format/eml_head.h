@@ -47,9 +47,11 @@ gboolean tpd_eml_may_become (const guint8 *head, gsize len);
 gboolean tpd_eml_hints (const char *text, gsize len);
 /* Whether `text` has a line that looks like the field of a part: its type or encoding. */
 gboolean tpd_eml_is_parted (const char *text, gsize len);
+/* Whether `line` is "begin 644 message.rpmsg": uuencode, which needs no field to say so. */
+gboolean tpd_eml_begins_uuencode (const char *line, gsize len);
 /* Whether something in `text`, from `from` on, is, or is called, a protected message:
- * its type or its name in a field of a part, or its first bytes in base64. However
- * deep it is. Of what is before `from`, TPD_EML_BEFORE bytes count for that. */
+ * its type or its name in a field of a part or where uuencode begins, or its first
+ * bytes in base64. However deep it is. Of what is before `from`, TPD_EML_BEFORE bytes count for that. */
 gboolean tpd_eml_mentions (const char *text, gsize len, gsize from);
 
 /* A field longer than that, up to the sign of a protected mail, is taken for one of a part. */

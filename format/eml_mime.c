@@ -74,24 +74,6 @@ is_visible (const char *fields, const char *type, const char *disposition)
   return id == NULL && location == NULL;
 }
 
-/* "begin 644 message.rpmsg": uuencode, which needs no field to say so. */
-static gboolean
-begins_uuencode (const char *line, gsize len)
-{
-  static const char start[] = "begin ", end[] = ".rpmsg";
-  gsize at = sizeof start - 1;
-
-  if (len < sizeof start || memcmp (line, start, at) != 0)
-    return FALSE;
-  while (at < len && line[at] >= '0' && line[at] <= '7')
-    at++;
-  if (at < sizeof start + 2 || at >= len || line[at] != ' ')
-    return FALSE;
-  while (len > at && g_ascii_isspace (line[len - 1]))
-    len--;
-  return len - at > sizeof end && g_ascii_strncasecmp (line + len - (sizeof end - 1), end, sizeof end - 1) == 0;
-}
-
 /* --- Lines ------------------------------------------------------------ */
 
 typedef struct {
@@ -328,7 +310,7 @@ walk_line (Walk *walk, const Line *line)
     }
   if (walk->in_part)
     {
-      if (line->starts && begins_uuencode (line->text, line->len))
+      if (line->starts && tpd_eml_begins_uuencode (line->text, line->len))
         {
           walk->part.is_rpmsg_named = TRUE;
           walk->part.encoding = TPD_MIME_OTHER;

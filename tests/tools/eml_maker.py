@@ -257,6 +257,12 @@ CASES = {
     "winmail.eml": (mail(TEXT_PART, part({"Content-Type": "application/ms-tnef; name=winmail.dat"}, b"x\n")), "told"),
     "behind-marked.eml": (mail(BIG_PART, rpmsg_part()), "ok"),
     "behind-forward.eml": (mail(BIG_PART, FORWARD, marked=False, boundary="outer"), "told"),
+    "behind-uuencode.eml": (mail(BIG_PART, part({"Content-Type": "text/plain"}, CODECS["x-uuencode"](RPMSG)),
+                                 marked=False), "told"),
+    "uuencode.mbox": ((MBOX_LINE + PLAIN_MAIL + b"\n") * 2000 + MBOX_LINE + PLAIN_MAIL + CODECS["x-uuencode"](RPMSG),
+                      "told"),
+    "plain-uuencode.eml": (mail(BIG_PART, part({"Content-Type": "text/plain"}, b"begin message.rpmsg\nbegin with message.rpmsg\n"
+                                               b"begin 644 message.rpmsg or not\n"), marked=False), "plain"),
     "behind-named.eml": (mail(BIG_PART, NAMED_FORWARD, marked=False, boundary="outer"), "told"),
     # Mailboxes.
     "several.mbox": (MBOX_LINE + usual(marked=False) + b"\n" + MBOX_LINE + PLAIN_MAIL, "unsupported"),
