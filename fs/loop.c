@@ -7,6 +7,11 @@
  * takes itself out of `waiting` and only stays if others are left in it; who takes
  * the last one out looks for parked ones under the lock, which the other still
  * holds until it counts as parked.
+ *
+ * A short read that leaves nobody waiting and has to wait itself without being
+ * able to tell (fstat(2) of a network file system, a pipe, a log that hangs) would
+ * keep all others waiting. So as long as there are such reads, the thread that runs
+ * the loop, which has nothing else to do, looks from time to time whether one lasts.
  */
 #include "fs/loop.h"
 
@@ -24,6 +29,7 @@
 #define MOSTLY 16
 /* Requests in a row that left nobody waiting: there are several readers. */
 #define CROWD 16
+#define WATCH_US 5000
 #define WAKE_US 10000
 
 typedef struct {
@@ -40,10 +46,12 @@ struct _TpdLoop {
   int crowded; /* atomic, roughly: requests in a row that left nobody waiting */
   int reads;   /* atomic, roughly: READ more than others, 0 to MOSTLY */
   int reading; /* atomic: it mostly reads */
+  int alone;   /* atomic: short reads, ever, that left nobody waiting and woke nobody */
+  int watched; /* atomic: the main thread looks after them */
   int over;    /* atomic: all threads shall end */
 
   GMutex lock;
-  GCond parked_cond, over_cond;
+  GCond parked_cond, main_cond;
   guint parked, called; /* of those that wait for `parked_cond`; how many of them may go */
   guint running;
   int errnum;
@@ -69,10 +77,10 @@ start_worker (TpdLoop *loop)
   return TRUE;
 }
 
+/* Under the lock. */
 static void
 call_another (TpdLoop *loop)
 {
-  g_mutex_lock (&loop->lock);
   if (g_atomic_int_get (&loop->over) || g_atomic_int_get (&loop->waiting) > 0)
     ;
   else if (loop->parked > loop->called)
@@ -82,14 +90,45 @@ call_another (TpdLoop *loop)
     }
   else if (loop->parked == 0 && loop->workers->len < loop->max_workers)
     start_worker (loop); /* if there is none to be had, it goes on with those that it has */
-  g_mutex_unlock (&loop->lock);
 }
 
 void
 tpd_loop_busy (TpdLoop *loop)
 {
-  if (g_atomic_int_get (&loop->waiting) == 0)
-    call_another (loop);
+  if (g_atomic_int_get (&loop->waiting) > 0)
+    return;
+  g_mutex_lock (&loop->lock);
+  call_another (loop);
+  g_mutex_unlock (&loop->lock);
+}
+
+/* Of a thread that leaves nobody waiting, for no longer than a short read takes. */
+static void
+leave_alone (TpdLoop *loop)
+{
+  g_atomic_int_inc (&loop->alone);
+  if (g_atomic_int_get (&loop->watched))
+    return;
+  g_mutex_lock (&loop->lock);
+  g_atomic_int_set (&loop->watched, TRUE);
+  g_cond_signal (&loop->main_cond);
+  g_mutex_unlock (&loop->lock);
+}
+
+/* Under the lock, of the main thread: when no more came meanwhile, the last has
+ * been answered, or it lasts. */
+static void
+watch (TpdLoop *loop)
+{
+  const int before = g_atomic_int_get (&loop->alone);
+
+  g_cond_wait_until (&loop->main_cond, &loop->lock, g_get_monotonic_time () + WATCH_US);
+  if (g_atomic_int_get (&loop->alone) != before)
+    return;
+  g_atomic_int_set (&loop->watched, FALSE);
+  call_another (loop);
+  if (g_atomic_int_get (&loop->alone) != before) /* who came just now may have seen that it is watched */
+    g_atomic_int_set (&loop->watched, TRUE);
 }
 
 /* Of a thread that has nothing to do: counts as waiting when it returns. */
@@ -162,7 +201,9 @@ process (TpdLoop *loop, struct fuse_buf *request, gboolean alone)
     quick = g_atomic_int_add (&loop->crowded, 1) < CROWD && read;
   else if (g_atomic_int_get (&loop->crowded) > 0)
     g_atomic_int_set (&loop->crowded, 0);
-  if (alone && !quick)
+  if (alone && quick)
+    leave_alone (loop);
+  else if (alone)
     tpd_loop_busy (loop);
   if (quick)
     tpd_io_set_before_waiting (before_waiting, loop);
@@ -178,7 +219,7 @@ end (TpdLoop *loop, int errnum)
   if (loop->errnum == 0)
     loop->errnum = errnum;
   g_atomic_int_set (&loop->over, TRUE);
-  g_cond_broadcast (&loop->over_cond);
+  g_cond_broadcast (&loop->main_cond);
   g_cond_broadcast (&loop->parked_cond);
   g_mutex_unlock (&loop->lock);
 }
@@ -214,7 +255,7 @@ work (void *data)
   g_mutex_lock (&loop->lock);
   worker->ended = TRUE;
   loop->running--;
-  g_cond_broadcast (&loop->over_cond);
+  g_cond_broadcast (&loop->main_cond);
   g_mutex_unlock (&loop->lock);
   return NULL;
 }
@@ -228,7 +269,7 @@ tpd_loop_new (struct fuse_session *session, guint threads)
   loop->max_workers = MAX (1, threads);
   g_mutex_init (&loop->lock);
   g_cond_init (&loop->parked_cond);
-  g_cond_init (&loop->over_cond);
+  g_cond_init (&loop->main_cond);
   loop->workers = g_ptr_array_new_with_free_func (g_free);
   return loop;
 }
@@ -239,7 +280,7 @@ tpd_loop_free (TpdLoop *loop)
   if (loop == NULL)
     return;
   g_ptr_array_unref (loop->workers);
-  g_cond_clear (&loop->over_cond);
+  g_cond_clear (&loop->main_cond);
   g_cond_clear (&loop->parked_cond);
   g_mutex_clear (&loop->lock);
   g_free (loop);
@@ -251,17 +292,24 @@ tpd_loop_stop (TpdLoop *loop)
   end (loop, 0);
 }
 
-/* A signal that comes just before a thread begins to wait is lost: again, then. */
-static void
+/* FALSE: there are none, nor will there be. A signal that comes just before a
+ * thread begins to wait is lost: again, then. */
+static gboolean
 wake_receivers (TpdLoop *loop)
 {
+  gboolean any = FALSE;
+
   for (guint i = 0; i < loop->workers->len; i++)
     {
       Worker *worker = loop->workers->pdata[i];
 
       if (!worker->ended && g_atomic_int_get (&worker->receiving))
-        pthread_kill (worker->thread, SIGUSR2);
+        {
+          pthread_kill (worker->thread, SIGUSR2);
+          any = TRUE;
+        }
     }
+  return any;
 }
 
 int
@@ -274,13 +322,16 @@ tpd_loop_run (TpdLoop *loop)
       return EAGAIN;
     }
   while (!g_atomic_int_get (&loop->over))
-    g_cond_wait (&loop->over_cond, &loop->lock);
+    if (g_atomic_int_get (&loop->watched))
+      watch (loop);
+    else
+      g_cond_wait (&loop->main_cond, &loop->lock);
   fuse_session_exit (loop->session);
   while (loop->running > 0)
-    {
-      wake_receivers (loop);
-      g_cond_wait_until (&loop->over_cond, &loop->lock, g_get_monotonic_time () + WAKE_US);
-    }
+    if (wake_receivers (loop))
+      g_cond_wait_until (&loop->main_cond, &loop->lock, g_get_monotonic_time () + WAKE_US);
+    else
+      g_cond_wait (&loop->main_cond, &loop->lock);
   g_mutex_unlock (&loop->lock);
   for (guint i = 0; i < loop->workers->len; i++)
     pthread_join (((Worker *) loop->workers->pdata[i])->thread, NULL);

@@ -13,7 +13,8 @@
  *
  * Short reads are so quick, as long as the source lies in the page cache, that
  * waking another thread takes longer: they do so only when they have to wait for
- * storage, or when many come at once.
+ * storage, or when many come at once. Who waits without having said so is found
+ * out some milliseconds later.
  */
 #pragma once
 
@@ -40,6 +41,6 @@ int tpd_loop_run (TpdLoop *loop);
 /* From any thread. */
 void tpd_loop_stop (TpdLoop *loop);
 
-/* A handler of READ is going to take longer than waking a thread does. Others
- * than READ need not tell. */
+/* A handler of READ is going to take longer than waking a thread does: nobody has
+ * to wait until that is found out. Others than READ need not tell. */
 void tpd_loop_busy (TpdLoop *loop);

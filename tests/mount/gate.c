@@ -7,6 +7,8 @@
  *         written with pwrite(2). Each takes TPD_TEST_WRITE_MS milliseconds, too.
  * reads   of the source, which is as if it lay on a slow disk while the gate is
  *         shut: nothing is at hand, and who reads waits.
+ * distant  the same, of a file system that cannot say what is at hand.
+ * stats   of open files, as if their server did not answer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -68,10 +71,19 @@ pass (const char *what)
     wait_ms (2);
 }
 
+static void
+pass_read (void)
+{
+  pass ("reads");
+  pass ("distant");
+}
+
 /* Under the names that they have with 64-bit offsets. */
 ssize_t slow_write (int fd, const void *data, size_t len, off_t off) __asm__ ("pwrite64");
 ssize_t slow_read (int fd, void *data, size_t len, off_t off) __asm__ ("pread64");
 ssize_t read_at_hand (int fd, const struct iovec *iov, int n, off_t off, int flags) __asm__ ("preadv64v2");
+ssize_t slow_splice (int in, loff_t *off_in, int out, loff_t *off_out, size_t len, unsigned flags) __asm__ ("splice");
+int slow_stat (int fd, struct stat *st) __asm__ ("fstat64");
 
 __attribute__ ((visibility ("default"))) ssize_t
 slow_write (int fd, const void *data, size_t len, off_t off)
@@ -86,17 +98,36 @@ slow_write (int fd, const void *data, size_t len, off_t off)
 __attribute__ ((visibility ("default"))) ssize_t
 slow_read (int fd, void *data, size_t len, off_t off)
 {
-  pass ("reads");
+  pass_read ();
   return syscall (SYS_pread64, fd, data, len, off);
 }
 
 __attribute__ ((visibility ("default"))) ssize_t
 read_at_hand (int fd, const struct iovec *iov, int n, off_t off, int flags)
 {
-  if (is_shut ("reads"))
+  if (is_shut ("reads") || is_shut ("distant"))
     {
-      errno = EAGAIN;
+      errno = is_shut ("reads") ? EAGAIN : EOPNOTSUPP;
       return -1;
     }
   return syscall (SYS_preadv2, fd, iov, n, off, 0L, flags);
+}
+
+/* From a pipe there is no place to begin at. */
+__attribute__ ((visibility ("default"))) ssize_t
+slow_splice (int in, loff_t *off_in, int out, loff_t *off_out, size_t len, unsigned flags)
+{
+  if (off_in != NULL)
+    pass_read ();
+  return syscall (SYS_splice, in, off_in, out, off_out, len, flags);
+}
+
+__attribute__ ((visibility ("default"))) int
+slow_stat (int fd, struct stat *st)
+{
+  int result = fstatat (fd, "", st, AT_EMPTY_PATH);
+
+  if (result == 0 && S_ISREG (st->st_mode))
+    pass ("stats");
+  return result;
 }

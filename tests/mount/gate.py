@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A mount whose daemon waits at a gate, for writes of what it decodes or reads of its source (gate.c)."""
+"""A mount whose daemon waits at a gate, for some of its calls (gate.c)."""
 
 import mmap
 import os
@@ -21,7 +21,7 @@ def wait_until(condition, seconds=30):
 
 
 class GatedMount(harness.Mount):
-    """Its "writes" or "reads" wait while the gate is shut; each write takes `ms`."""
+    """Its `gated` calls wait while the gate is shut; each write takes `ms`."""
 
     def __init__(self, source, words, gated, ms=0, shut=False):
         super().__init__(source, harness.key_arguments() + list(words))

@@ -10,6 +10,7 @@ import mmap
 import os
 import random
 import shutil
+import signal
 import tempfile
 
 import harness
@@ -139,46 +140,87 @@ class Reading(harness.Scratch):
             mount.process.terminate()
             self.assertEqual(mount.process.wait(10), 0)
 
-    def waiting_reads(self, before):
-        """With four threads three readers may wait, of which the kernel asks for one page each."""
-        protected = next(e for e in harness.manifest()
-                         if e["kind"] == "pfile" and e["open"] and e["compare"] == "bytes" and e["plain_size"] > 4 * KIB)
-        self.write("f", content(128 * KIB))
-        self.write("g", content(129 * KIB))
-        shutil.copy(os.path.join(harness.FIXTURES, "share", protected["path"]), os.path.join(self.dir, "p.pfile"))
-        os.mkdir(os.path.join(self.dir, "folder"))
-        with GatedMount(self.dir, ["-o", "passthrough=off,cache=always", "--threads=4", "--names=source"], "reads") as mount, \
-                concurrent.futures.ThreadPoolExecutor(5) as pool:
-            files = [os.open(mount(name), os.O_RDONLY) for name in ("f", "g", "p.pfile")]
-            for fd in files:
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
-                os.pread(fd, 1, 4 * KIB)  # the kernel has the attributes now
-            for page in range(2, 2 + before):
-                os.pread(files[0], 1, page * 4 * KIB)
-            mount.shut_gate()
-            try:
-                pages = []
-                for n, fd in enumerate(files, 1):
-                    pages.append(pool.submit(os.pread, fd, 4 * KIB, 0))
-                    wait_until(lambda n=n: mount.held() == n)
-                listed = pool.submit(os.listdir, mount("folder"))
-                self.assertEqual(listed.result(10), [])
-                self.assertFalse(any(p.done() for p in pages))
-            finally:
-                mount.open_gate()
-            self.assertEqual([pages[0].result(10), pages[1].result(10)],
-                             [content(128 * KIB)[:4 * KIB], content(129 * KIB)[:4 * KIB]])
-            whole = read(mount("p.pfile"))
-            self.assertEqual(hashlib.sha256(whole).hexdigest(), protected["plain_sha256"])
-            self.assertEqual(pages[2].result(10), whole[:4 * KIB])
-            for fd in files:
-                os.close(fd)
+    def protected(self, *names):
+        """Copies of a protected file; its content."""
+        entry = next(e for e in harness.manifest()
+                     if e["kind"] == "pfile" and e["open"] and e["compare"] == "bytes" and e["plain_size"] > 4 * KIB)
+        for name in names:
+            shutil.copy(os.path.join(harness.FIXTURES, "share", entry["path"]), os.path.join(self.dir, name))
+        data = read(self.mounted("--names=source", *harness.key_arguments())(names[0]))
+        self.assertEqual(hashlib.sha256(data).hexdigest(), entry["plain_sha256"])
+        return data
 
-    def test_short_reads_that_wait_for_the_disk_leave_somebody_to_answer(self):
-        self.waiting_reads(0)
+    def gated(self, gated, threads):
+        return GatedMount(self.dir, ["-o", "passthrough=off,cache=always", f"--threads={threads}", "--names=source"], gated)
+
+    def readers_that_wait(self, before):
+        """Three of four threads wait for whatever it is; who has not told that it is going to is found out."""
+        os.mkdir(os.path.join(self.dir, "folder"))
+        plain = content(64 * KIB)
+        self.write("f", plain)
+        self.write("g", plain)
+        self.write("other", content(256 * KIB))
+        secret = self.protected("p.pfile", "q.pfile", "r.pfile")
+        mixed = {"f": plain, "g": plain, "p.pfile": secret}
+        protected = {"p.pfile": secret, "q.pfile": secret, "r.pfile": secret}
+        # As much as the kernel asks for at once; of plain files two pages and more are spliced.
+        for gated, size, files in (("reads", 4 * KIB, mixed), ("reads", 16 * KIB, mixed), ("distant", 4 * KIB, mixed),
+                                   ("distant", 16 * KIB, mixed), ("stats", 4 * KIB, protected)):
+            with self.subTest(gated=gated, size=size):
+                self.check_readers_that_wait(gated, size, files, before)
+
+    def test_readers_that_wait_leave_somebody_to_answer(self):
+        self.readers_that_wait(0)
 
     def test_also_when_threads_are_parked_because_it_mostly_reads(self):
-        self.waiting_reads(30)
+        self.readers_that_wait(30)
+
+    def check_readers_that_wait(self, gated, size, files, before):
+        with contextlib.ExitStack() as stack:
+            mount = stack.enter_context(self.gated(gated, 4))
+            pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(4))
+            opened = [stack.enter_context(open(mount(name), "rb", buffering=0)) for name in files]
+            for file in opened:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+                os.pread(file.fileno(), 1, 48 * KIB)  # the kernel has the attributes now
+            with open(mount("other"), "rb", buffering=0) as other:
+                os.posix_fadvise(other.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+                for page in range(before):
+                    os.pread(other.fileno(), 1, page * 4 * KIB)
+            mount.shut_gate()
+            try:
+                held = []
+                for n, file in enumerate(opened, 1):
+                    held.append(pool.submit(os.pread, file.fileno(), size, 0))
+                    wait_until(lambda n=n: mount.held() >= n)
+                self.assertEqual(pool.submit(os.listdir, mount("folder")).result(30), [])
+                self.assertFalse(any(h.done() for h in held))
+            finally:
+                mount.open_gate()
+            self.assertEqual([h.result(30) for h in held], [data[:size] for data in files.values()])
+
+    def test_what_was_begun_is_answered_at_the_end(self):
+        """However often it is told to end, and whoever waits for the source."""
+        files = {"f": content(64 * KIB), "p.pfile": self.protected("p.pfile")}
+        self.write("f", files["f"])
+        with contextlib.ExitStack() as stack:
+            mount = stack.enter_context(self.gated("reads", 3))
+            pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(2))
+            opened = [stack.enter_context(open(mount(name), "rb", buffering=0)) for name in files]
+            for file in opened:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+            mount.shut_gate()
+            try:
+                held = [pool.submit(os.pread, file.fileno(), 4 * KIB, 0) for file in opened]
+                wait_until(lambda: mount.held() >= 2)
+                for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+                    mount.process.send_signal(number)
+                wait_until(lambda: "ending on signal" in mount.log())
+                self.assertIsNone(mount.process.poll())
+            finally:
+                mount.open_gate()
+            self.assertEqual([h.result(30) for h in held], [data[:4 * KIB] for data in files.values()])
+            self.assertEqual(mount.process.wait(30), 0)
 
 
 if __name__ == "__main__":
