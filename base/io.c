@@ -58,13 +58,14 @@ tpd_pread_all (int fd, void *buf, gsize len, guint64 off)
   return TRUE;
 }
 
-/* What is in memory of it. */
+/* What is in memory of it. `*known` becomes FALSE if the file system does not say. */
 static gsize
-pread_at_hand (int fd, void *buf, gsize len, guint64 off)
+pread_at_hand (int fd, void *buf, gsize len, guint64 off, gboolean *known)
 {
   struct iovec all = { buf, len };
   gssize n = preadv2 (fd, &all, 1, (off_t) off, RWF_NOWAIT);
 
+  *known = n >= 0 || errno != EOPNOTSUPP;
   return n > 0 ? (gsize) n : 0;
 }
 
@@ -76,8 +77,10 @@ tpd_pread_upto (int fd, void *buf, gsize len, guint64 off, guint64 size)
 
   if (before_waiting.func != NULL)
     {
-      done = pread_at_hand (fd, buf, len, off);
-      if (done < len && off + done < size)
+      gboolean known;
+
+      done = pread_at_hand (fd, buf, len, off, &known);
+      if (known && done < len && off + done < size)
         {
           before_waiting.func (before_waiting.data);
           before_waiting.func = NULL;

@@ -19,7 +19,7 @@ gboolean tpd_pread_all (int fd, void *buf, gsize len, guint64 off);
 gssize tpd_pread_upto (int fd, void *buf, gsize len, guint64 off, guint64 size);
 /*
  * In this thread tpd_pread_upto() calls `func (data)`, once, before it waits for
- * bytes that are not in memory; also where the file system cannot say. NULL: not
- * any more.
+ * bytes that are not in memory; not where the file system cannot say, as tmpfs,
+ * overlays and those of networks cannot. NULL: not any more.
  */
 void tpd_io_set_before_waiting (void (*func) (gpointer data), gpointer data);

@@ -350,17 +350,18 @@ check_wait (int fd, const char *expected)
 {
   static char back[WAIT_SIZE];
   struct iovec all = { back, sizeof back };
-  gboolean at_hand = preadv2 (fd, &all, 1, 0, RWF_NOWAIT) == WAIT_SIZE;
+  gssize at_hand = preadv2 (fd, &all, 1, 0, RWF_NOWAIT);
+  const int expected_calls = at_hand != WAIT_SIZE && (at_hand >= 0 || errno != EOPNOTSUPP);
   int calls = 0;
 
   tpd_io_set_before_waiting (count_call, &calls);
   memset (back, 0, sizeof back);
   g_assert_cmpint (tpd_pread_upto (fd, back, sizeof back, 0, WAIT_SIZE), ==, WAIT_SIZE);
-  g_assert_cmpint (calls, ==, at_hand ? 0 : 1);
+  g_assert_cmpint (calls, ==, expected_calls);
   g_assert_cmpmem (back, sizeof back, expected, sizeof back);
   /* Once is enough. */
   g_assert_cmpint (tpd_pread_upto (fd, back, sizeof back, 1, WAIT_SIZE), ==, WAIT_SIZE - 1);
-  g_assert_cmpint (calls, ==, at_hand ? 0 : 1);
+  g_assert_cmpint (calls, ==, expected_calls);
   tpd_io_set_before_waiting (NULL, NULL);
 }
 
