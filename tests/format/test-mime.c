@@ -166,11 +166,45 @@ test_headers_parsed (void)
   g_assert_null (headers->sender);
 }
 
+/* A list that goes to the parser in pieces has all of its addresses. */
+static void
+test_long_list (void)
+{
+  const guint n = 150;
+  g_autoptr (GString) block = g_string_new ("To: ");
+  g_autoptr (GBytes) bytes = NULL;
+  g_autoptr (TpdMailHeaders) headers = NULL;
+
+  for (guint i = 0; i < n; i++)
+    g_string_append_printf (block,
+                            "\"Doe, \\\"J,%u\\\"\" <j%u@a.example>,\r\n (c, (d,)) k%u@b.example,"
+                            " team %u: x%u@c.example, y%u@c.example;, ",
+                            i, i, i, i, i, i);
+  bytes = g_bytes_new (block->str, block->len);
+  headers = tpd_mail_headers_parse (bytes);
+  g_assert_cmpuint (headers->to->len, >=, 4 * n);
+  for (guint i = 0; i < n; i++)
+    for (guint k = 0; k < 4; k++)
+      {
+        static const char *const forms[] = { "j%u@a.example", "k%u@b.example", "x%u@c.example", "y%u@c.example" };
+        gboolean found = FALSE;
+        g_autofree char *wanted = NULL, *digits = g_strdup_printf ("%u", i);
+        g_auto (GStrv) parts = g_strsplit (forms[k], "%u", 2);
+
+        wanted = g_strconcat (parts[0], digits, parts[1], NULL);
+        for (guint at = 0; at < headers->to->len && !found; at++)
+          found = strcmp (((TpdMailAddress *) headers->to->pdata[at])->address, wanted) == 0;
+        g_assert_true (found);
+      }
+}
+
 /* A small stack, as threads have it, and values made to use it up. */
 static gpointer
 parse_hostile (gpointer unused)
 {
-  static const char *const pieces[] = { "a:", "(", "<", "\"", "=?utf-8?Q?", "@,", "a@b,", "[", "\\", ";", "\xff\xfe" };
+  static const char *const pieces[] = { "a:",     "(",   "<",     "\"",       "=?utf-8?Q?", "@,",     "a@b,",
+                                        "[",      "\\",  ";",     "\xff\xfe", "a,",         "a b,",   "a.b,",
+                                        "\"@\",", "a(,", "\xe4,", "a\",",     ",a",         "=?a?b?c" };
   static const char *const names[] = { "From: ", "To: ", "Subject: ", "Date: ", "Message-ID: " };
 
   for (guint i = 0; i < G_N_ELEMENTS (pieces); i++)
@@ -201,6 +235,7 @@ main (int argc, char **argv)
   g_test_add_func ("/eml/mime/long-lines", test_mime_long_lines);
   g_test_add_func ("/eml/mime/hostile", test_mime_hostile);
   g_test_add_func ("/eml/headers/parsed", test_headers_parsed);
+  g_test_add_func ("/eml/headers/long-list", test_long_list);
   g_test_add_func ("/eml/headers/hostile", test_headers_hostile);
   return g_test_run ();
 }
