@@ -10,8 +10,9 @@
  *
  * A short read that leaves nobody waiting and has to wait itself without being
  * able to tell (for fstat(2), a pipe to be filled, a log, a file system that does
- * not know RWF_NOWAIT) would keep all others waiting. So as long as there are such reads, the thread that runs
- * the loop, which has nothing else to do, looks from time to time whether one lasts.
+ * not know RWF_NOWAIT) would keep all others waiting. So as long as there are such
+ * reads, the thread that runs the loop, which has nothing else to do, looks from
+ * time to time whether one lasts.
  */
 #include "fs/loop.h"
 
