@@ -15,7 +15,11 @@
 #include "crypto/secret.h"
 #include "format/pdf_private.h"
 
+/* Enough to tell padding by, and where only a long one tells the mode. */
 #define MAX_SAMPLES 64
+#define MAX_SHORT_SAMPLES 4096
+#define SHORT_SAMPLE 512 /* all modes without padding are the same so far */
+#define LONG_SAMPLE 4096 /* behind that none are */
 #define MAX_STRING (64 * 1024 * 1024)
 
 /* Where an object starts. */
@@ -32,8 +36,9 @@ typedef struct {
   TpdPdfEncryption encryption;
   TpdContentCipher *cipher;
   TpdPdfPatch patch;
-  GArray *places;  /* of Place, in the order of the file */
-  GArray *samples; /* of TpdPdfSample, until the cipher is known */
+  GArray *places;    /* of Place, in the order of the file */
+  GArray *samples;   /* of TpdPdfSample, until the cipher is known */
+  gboolean has_long; /* one of them is long, and can be proved */
   GPtrArray *fallbacks, *warnings;
   guint sound, loose;
   guint left_strings, left_streams; /* that are not encrypted as they should be */
@@ -167,12 +172,12 @@ add_sample (Job *job, TpdPdfItem item, GByteArray *bytes, gboolean flate)
 {
   TpdPdfSample sample = { item, bytes, flate };
 
-  if (item.len > 0 && item.len % 16 == 0)
-    {
-      if (bytes != NULL)
-        g_byte_array_ref (bytes);
-      g_array_append_val (job->samples, sample);
-    }
+  if (item.len == 0 || item.len % 16 != 0 || (item.len <= SHORT_SAMPLE && job->samples->len >= MAX_SHORT_SAMPLES))
+    return TRUE;
+  if (bytes != NULL)
+    g_byte_array_ref (bytes);
+  g_array_append_val (job->samples, sample);
+  job->has_long = job->has_long || (flate && item.len > LONG_SAMPLE);
   return TRUE;
 }
 
@@ -378,13 +383,7 @@ visit_object (Job *job, const Place *place, const TpdPdfObject *object, guint64 
 static gboolean
 enough_samples (const Job *job, gboolean want_long)
 {
-  if (job->cipher != NULL || job->samples->len < MAX_SAMPLES)
-    return FALSE;
-  for (guint i = 0; want_long && i < job->samples->len; i++)
-    if (g_array_index (job->samples, TpdPdfSample, i).flate
-        && g_array_index (job->samples, TpdPdfSample, i).item.len > 4096)
-      return TRUE;
-  return !want_long;
+  return job->cipher == NULL && job->samples->len >= MAX_SAMPLES && (job->has_long || !want_long);
 }
 
 /* Visits every object: for samples first, and once more with the cipher. */

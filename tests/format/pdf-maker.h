@@ -41,6 +41,7 @@ typedef struct {
   gboolean direct;          /* the encryption dictionary stands in the trailer */
   gboolean license_apart;   /* the license is an object of its own */
   guint free_rows;          /* so many more in a cross-reference stream */
+  guint many_strings;       /* so many more in Info, in front of all long streams */
 } Spec;
 
 typedef struct {
@@ -194,7 +195,10 @@ maker_info (Maker *maker, const char *title)
     g_string_append (maker->out, "/Clear (not encrypted, and no multiple of sixteen)/Sixteen (sixteen bytes 16)");
   g_string_append (maker->out, "/Nested [[<</A ");
   maker_string (maker, "))((\\\\", FALSE);
-  g_string_append (maker->out, " % a comment\n>> true null -1.5 /Na#20me]]>>");
+  g_string_append (maker->out, " % a comment\n>> true null -1.5 /Na#20me]]/Many[");
+  for (guint i = 0; i < maker->spec->many_strings; i++)
+    maker_string (maker, "one of many", TRUE);
+  g_string_append (maker->out, "]>>");
   maker_end (maker);
 }
 
