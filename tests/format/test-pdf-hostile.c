@@ -301,6 +301,21 @@ count_reads (GBytes *file, TpdVerdict *verdict)
   return reads;
 }
 
+/* The file of `text` with `table` behind it is damaged, and that is soon found. */
+static void
+check_cost (GString *text, const GString *table)
+{
+  g_autoptr (GBytes) file = NULL;
+  TpdVerdict verdict;
+  guint reads;
+
+  g_string_append (text, table->str);
+  file = g_bytes_new (text->str, text->len);
+  reads = count_reads (file, &verdict);
+  g_assert_cmpint (verdict, ==, TPD_VERDICT_DAMAGED);
+  g_assert_cmpuint (reads, <, 2000);
+}
+
 /* A wrapper without a catalog, whose entries lead to one large object again and again, or
  * to strings that do not end. */
 static void
@@ -313,9 +328,6 @@ test_wrapper_search_cost (void)
     {
       g_autoptr (GString) text = g_string_new ("%PDF-1.7\n%/MicrosoftIRMServices/EncryptedPayload\n");
       g_autoptr (GString) table = g_string_new ("\nxref\n");
-      g_autoptr (GBytes) file = NULL;
-      TpdVerdict verdict;
-      guint reads;
 
       for (guint i = 0; i < n; i++)
         {
@@ -328,11 +340,7 @@ test_wrapper_search_cost (void)
       else
         g_string_append (text, padding);
       g_string_append_printf (table, "trailer\n<</Size 9999>>\nstartxref\n%u\n%%%%EOF\n", (guint) text->len + 1);
-      g_string_append (text, table->str);
-      file = g_bytes_new (text->str, text->len);
-      reads = count_reads (file, &verdict);
-      g_assert_cmpint (verdict, ==, TPD_VERDICT_DAMAGED);
-      g_assert_cmpuint (reads, <, 2000);
+      check_cost (text, table);
     }
 }
 
@@ -346,11 +354,8 @@ test_revisions_cost (void)
   g_autoptr (GString) table = g_string_new ("\nxref\n");
   g_autofree char *padding = g_strnfill (1000000, 'x');
   g_autofree char *digits = NULL, *first = NULL;
-  g_autoptr (GBytes) file = NULL;
   const char *start = (const char *) memmem (text->str, text->len, "startxref\n", 10) + 10;
   gsize keys = (gsize) ((char *) memmem (text->str, text->len, "trailer\n<<", 10) - text->str) + 10;
-  TpdVerdict verdict;
-  guint reads;
 
   first = g_strndup (start, strspn (start, "0123456789"));
   /* Nothing but the end is behind the trailer. */
@@ -364,11 +369,7 @@ test_revisions_cost (void)
   digits = g_strdup_printf ("%010u", (guint) text->len + 1);
   memcpy (text->str + keys + strlen ("/Prev "), digits, 10);
   g_string_append_printf (table, "trailer\n<</Size 16>>\nstartxref\n%s\n%%%%EOF\n", first);
-  g_string_append (text, table->str);
-  file = g_bytes_new (text->str, text->len);
-  reads = count_reads (file, &verdict);
-  g_assert_cmpint (verdict, ==, TPD_VERDICT_DAMAGED);
-  g_assert_cmpuint (reads, <, 2000);
+  check_cost (text, table);
 }
 
 /* A chain of sections with long tables, none of which has what is looked for. */

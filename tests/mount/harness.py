@@ -28,7 +28,9 @@ VARIANT = os.environ.get("TPD_TEST_WORDS", "").split()
 # The classes of the manifest and the errno that DESIGN gives each on open.
 ERRNO = {
     "no-key": errno.ENOKEY,
+    "double-key": errno.ENOKEY,
     "damaged": errno.EBADMSG,
+    "ambiguous": errno.EBADMSG,
     "unsupported": errno.EOPNOTSUPP,
     "too-large": errno.EFBIG,
 }

@@ -4,7 +4,6 @@ fixtures under other names, cut, altered and packed, and of plain ones that look
 a little like them. What is protected and does not open is told by all of them."""
 
 import base64
-import errno
 import gzip
 import io
 import json
@@ -19,8 +18,6 @@ import harness
 
 SHARE = os.path.join(harness.FIXTURES, "share")
 OPENS = {"ok", "not-protected"}
-ERRNO = {"damaged": errno.EBADMSG, "ambiguous": errno.EBADMSG, "no-key": errno.ENOKEY, "double-key": errno.ENOKEY,
-         "unsupported": errno.EOPNOTSUPP, "too-large": errno.EFBIG}
 # Tables of the decision paper that a file is in which does not open.
 LOST = {"no-key": {"no-key", "foreign"}, "double-key": {"double-key"}, "damaged": {"damaged"}, "ambiguous": {"damaged"},
         "unsupported": {"unsupported"}, "too-large": {"unsupported", "damaged"}}
@@ -183,7 +180,7 @@ class Agree(harness.Scratch):
                 self.assertEqual(file.read(), mounted)
             self.assertFalse(tables & set().union(*LOST.values()))
         else:
-            self.assertEqual(mounted, ERRNO[verdict])
+            self.assertEqual(mounted, harness.ERRNO[verdict])
             self.assertEqual(missing, verdict)
             self.assertIsNone(copies)
             self.assertTrue(tables & LOST[verdict], tables)

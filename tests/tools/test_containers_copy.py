@@ -476,12 +476,7 @@ class InPlace(Case):
 
 class FullDisk(Case):
     def test_only_what_is_to_be_decrypted_needs_the_room(self):
-        mount = self.folder / "small"
-        mount.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", mount], check=False, capture_output=True)
-        if done.returncode != 0:
-            self.skipTest("cannot mount a tmpfs")
-        self.addCleanup(subprocess.run, ["umount", mount], check=False)
+        mount = tool.small_disk(self, self.folder / "small", "4m")
         inner = make_zip([("fill", bytes(20 << 20)), ("x.txt.pfile", content(OPENS))], zipfile.ZIP_STORED)
         data = make_zip([("inner.zip", inner)])
         self.write("a.zip", data)

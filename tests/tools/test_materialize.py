@@ -569,13 +569,7 @@ class Refusals(Case):
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root")
     def test_full_disk_is_told_file_by_file(self):
-        mount = self.dir / "small"
-        mount.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", mount], check=False,
-                              capture_output=True)
-        if done.returncode != 0:
-            self.skipTest("cannot mount a tmpfs")
-        self.addCleanup(subprocess.run, ["umount", mount], check=False)
+        mount = tool.small_disk(self, self.dir / "small", "512k")
         entry = self.put()
         (self.src / "large").write_bytes(os.urandom(1 << 20))
         # One worker: the large file must not take the room while the small one is written.
@@ -589,13 +583,7 @@ class Refusals(Case):
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root")
     def test_full_disk_is_warned_of_once(self):
-        mount = self.dir / "small"
-        mount.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", mount], check=False,
-                              capture_output=True)
-        if done.returncode != 0:
-            self.skipTest("cannot mount a tmpfs")
-        self.addCleanup(subprocess.run, ["umount", mount], check=False)
+        mount = tool.small_disk(self, self.dir / "small", "512k")
         self.put()
         large = [f"large {number}" for number in range(5)]
         for name in large:

@@ -88,6 +88,16 @@ def run(*arguments, env=None, cwd=None, pass_fds=()):
     return Result(done)
 
 
+def small_disk(test, path, size):
+    """A file system of `size` ("4m") at `path`, for as long as `test` runs; it is skipped where none can be mounted."""
+    path.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], check=False, capture_output=True)
+    if done.returncode != 0:
+        test.skipTest("cannot mount a tmpfs")
+    test.addCleanup(subprocess.run, ["umount", path], check=False)
+    return path
+
+
 def popen(*arguments, **options):
     return subprocess.Popen([TPD, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, env=ENVIRONMENT, **options)
